@@ -1,0 +1,1 @@
+//! `#[farcall::message]` and `#[derive(RemoteActor)]`.
