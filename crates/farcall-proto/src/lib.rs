@@ -4,5 +4,6 @@
 //! arguments, and bytes and events go out as results. That is what makes every rule of the protocol testable
 //! in virtual time.
 
+pub mod failure;
 pub mod link;
 pub mod peer;

@@ -1,0 +1,452 @@
+//! The answering half of a connection.
+//!
+//! Frames are handed on in slices: so many at a time that handlers run and answers go out while more come in.
+//! What a slice holds is in the order of the wire, and each request in it is answered exactly once.
+
+use bytes::{Bytes, BytesMut};
+use hashbrown::HashMap;
+
+use super::frame::{self, Definition, Frame, Goodbye, Head, RequestId};
+use super::handshake::PeerParams;
+use super::inbox::{Inbox, parse_reassembled};
+use super::liveness::{IoState, Liveness};
+use super::outbox::{Body, Lane, Outbox};
+use super::requests::credit_cost;
+use super::routes::check_definition;
+use super::{Agreed, Limits, LossCause, ProtocolError};
+use crate::failure::{Fault, Rejected};
+
+/// What one read brought, cut into frames.
+#[derive(Debug, Default)]
+pub struct Slice {
+    /// The bytes that payloads of small requests point into.
+    pub chunk: Bytes,
+    /// In the order of the wire.
+    pub items: Vec<Inbound>,
+}
+
+/// One thing a caller wants.
+#[derive(Debug)]
+pub enum Inbound {
+    /// A route number and what it stands for.
+    Define {
+        /// The number, dense from 0.
+        route: u32,
+        /// What it stands for.
+        definition: Box<Definition>,
+    },
+    /// Run something.
+    Request(Request),
+    /// No longer wanted.
+    Cancel(RequestId),
+    /// Was the n-th cast of this route accepted?
+    Confirm {
+        /// To be answered.
+        id: RequestId,
+        /// The cast's route.
+        route: u32,
+        /// Which one.
+        cast: u64,
+    },
+}
+
+/// A request or a cast.
+#[derive(Debug)]
+pub struct Request {
+    /// What kind of answer is wanted.
+    pub kind: RequestKind,
+    /// Which request; meaningless for a cast.
+    pub id: RequestId,
+    /// Actor and message, defined before.
+    pub route: u32,
+    /// Milliseconds left, [`frame::NO_DEADLINE`] for none.
+    pub deadline_ms: u32,
+    /// Whether the payload is compressed.
+    pub compressed: bool,
+    /// The encoded message.
+    pub payload: Payload,
+}
+
+/// What kind of answer a request wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestKind {
+    /// One value.
+    Call,
+    /// None; the n-th of its route.
+    Cast {
+        /// Its number.
+        nth: u64,
+    },
+    /// A receipt when it is in the mailbox.
+    Deliver,
+    /// Items, with this first credit in bytes.
+    Open {
+        /// The first credit.
+        window: u32,
+    },
+}
+
+/// Where the bytes of a message are.
+#[derive(Debug)]
+pub enum Payload {
+    /// In the slice's chunk.
+    Chunk {
+        /// First byte.
+        start: u32,
+        /// One behind the last.
+        end: u32,
+    },
+    /// By themselves, put together from fragments.
+    Whole(Bytes),
+}
+
+/// The answering half of a connection, generic over the token of whoever waits for credit.
+#[derive(Debug)]
+pub struct AcceptorLink<T> {
+    limits: Limits,
+    reply_bytes_max: usize,
+    inbox: Inbox,
+    outbox: Outbox,
+    liveness: Liveness,
+    /// Casts seen per route; its length is the number of routes.
+    casts: Vec<u64>,
+    in_flight: usize,
+    streams: HashMap<u32, OutStream<T>, ahash::RandomState>,
+    goodbye: Option<Goodbye>,
+    woken: Vec<T>,
+}
+
+#[derive(Debug)]
+struct OutStream<T> {
+    generation: u32,
+    credit: i64,
+    waiting: Option<T>,
+}
+
+/// Whether a stream may send its next item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credit {
+    /// It may.
+    Ready,
+    /// Not before the caller took something; the token was kept.
+    Wait,
+    /// The caller gave it up.
+    Cancelled,
+}
+
+impl<T> AcceptorLink<T> {
+    /// A link whose handshake is done.
+    pub fn new(limits: Limits, peer: &PeerParams, now: std::time::Instant) -> Self {
+        let agreed = Agreed::new(&limits, peer);
+        Self {
+            reply_bytes_max: agreed.message_bytes_max,
+            inbox: Inbox::new(&limits),
+            outbox: Outbox::new(agreed.fragment_bytes, agreed.reassembly),
+            liveness: Liveness::new(
+                limits.tick,
+                limits.tick_intensity,
+                agreed.peer_tick,
+                limits.write_stall_timeout,
+                now,
+            ),
+            casts: Vec::new(),
+            in_flight: 0,
+            streams: HashMap::default(),
+            goodbye: None,
+            woken: Vec::new(),
+            limits,
+        }
+    }
+
+    /// Takes bytes in: at most `frames_max` frames, about `bytes_max` bytes, into `slice`. Whether whole frames
+    /// were left in `buffer` shows in its being called again with nothing new: an empty slice.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] when the peer breaks the protocol; the connection has to be closed.
+    pub fn handle_data(
+        &mut self,
+        buffer: &mut BytesMut,
+        frames_max: usize,
+        bytes_max: usize,
+        slice: &mut Slice,
+    ) -> Result<(), ProtocolError> {
+        slice.items.clear();
+        slice.chunk = self.inbox.cut(buffer, frames_max, bytes_max)?;
+        let chunk = slice.chunk.clone();
+        let mut at = 0;
+        while let Some(len) = self.inbox.next_frame_bytes(chunk.get(at..).unwrap_or_default())? {
+            let bytes = chunk.get(at + 4..at + len).unwrap_or_default();
+            at += len;
+            match Frame::parse(bytes)? {
+                Frame::Fragment { stream, total, abort, data } => {
+                    if let Some(whole) = self.inbox.fragment(stream, total, abort, data)? {
+                        let frame = parse_reassembled(&whole)?;
+                        let locate = |payload: &[u8]| Payload::Whole(whole.slice_ref(payload));
+                        self.handle_frame(frame, locate, &mut slice.items)?;
+                    }
+                }
+                frame => {
+                    let end = at;
+                    // A chunk is bounded by the read buffer, far below 4 GiB.
+                    let locate = |payload: &[u8]| Payload::Chunk {
+                        start: u32::try_from(end - payload.len()).unwrap_or(u32::MAX),
+                        end: u32::try_from(end).unwrap_or(u32::MAX),
+                    };
+                    self.handle_frame(frame, locate, &mut slice.items)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes came in.
+    pub fn received(&mut self, now: std::time::Instant) {
+        self.liveness.received(now);
+    }
+
+    fn handle_frame(
+        &mut self,
+        frame: Frame<'_>,
+        locate: impl Fn(&[u8]) -> Payload,
+        items: &mut Vec<Inbound>,
+    ) -> Result<(), ProtocolError> {
+        match frame {
+            Frame::Request { id, route, deadline_ms, compressed, payload } => {
+                let payload = locate(payload);
+                let kind = RequestKind::Call;
+                self.request(Request { kind, id, route, deadline_ms, compressed, payload }, items)
+            }
+            Frame::Cast { route, compressed, payload } => {
+                let count = self.casts.get_mut(route as usize).ok_or(ProtocolError::UndefinedRoute)?;
+                let kind = RequestKind::Cast { nth: *count };
+                *count += 1;
+                let id = RequestId { slot: 0, generation: 0 };
+                let deadline_ms = frame::NO_DEADLINE;
+                let payload = locate(payload);
+                items.push(Inbound::Request(Request { kind, id, route, deadline_ms, compressed, payload }));
+                Ok(())
+            }
+            Frame::Deliver { id, route, deadline_ms, compressed, payload } => {
+                let payload = locate(payload);
+                let kind = RequestKind::Deliver;
+                self.request(Request { kind, id, route, deadline_ms, compressed, payload }, items)
+            }
+            Frame::Open { id, route, deadline_ms, window, compressed, payload } => {
+                let payload = locate(payload);
+                let kind = RequestKind::Open { window };
+                self.request(Request { kind, id, route, deadline_ms, compressed, payload }, items)
+            }
+            Frame::Define { route, definition } => {
+                check_definition(route, &definition, self.casts.len(), self.limits.routes_max)?;
+                self.casts.push(0);
+                items.push(Inbound::Define { route, definition: Box::new(definition) });
+                Ok(())
+            }
+            Frame::Cancel { id } => {
+                self.cancel_stream(id);
+                items.push(Inbound::Cancel(id));
+                Ok(())
+            }
+            Frame::Confirm { id, route, cast } => {
+                if route as usize >= self.casts.len() {
+                    return Err(ProtocolError::UndefinedRoute);
+                }
+                self.in_flight += 1;
+                items.push(Inbound::Confirm { id, route, cast });
+                Ok(())
+            }
+            Frame::Credit { id, bytes } => {
+                self.grant(id, bytes);
+                Ok(())
+            }
+            Frame::Ping { token: 0 } | Frame::Void | Frame::Pong { .. } | Frame::Goodbye { .. } => Ok(()),
+            Frame::Ping { token } => {
+                self.outbox.control(|out| frame::write_pong(token, out));
+                Ok(())
+            }
+            Frame::Reply { .. } | Frame::Item { .. } | Frame::Fragment { .. } => {
+                Err(ProtocolError::WrongRole)
+            }
+        }
+    }
+
+    fn request(&mut self, request: Request, items: &mut Vec<Inbound>) -> Result<(), ProtocolError> {
+        if request.route as usize >= self.casts.len() {
+            return Err(ProtocolError::UndefinedRoute);
+        }
+        let over = self.in_flight >= self.limits.in_flight_max
+            || request.id.slot as usize >= self.limits.in_flight_max;
+        self.in_flight += 1;
+        if over {
+            self.reply_fault(request.id, &Rejected::Busy("in_flight_max".to_owned()).into());
+        } else if self.goodbye == Some(Goodbye::Draining) {
+            self.reply_fault(request.id, &Rejected::Draining.into());
+        } else {
+            items.push(Inbound::Request(request));
+        }
+        Ok(())
+    }
+
+    /// Appends answers that were encoded outside: whole reply frames, `count` of them.
+    pub fn push_replies(&mut self, frames: &[u8], count: usize) {
+        if !frames.is_empty() {
+            self.outbox.append(frames);
+        }
+        self.in_flight = self.in_flight.saturating_sub(count);
+    }
+
+    /// Answers one request with a value of any size.
+    pub fn reply(&mut self, id: RequestId, compressed: bool, body: Body<'_>) {
+        self.outbox.push(Lane::Answer(id.slot), Head::reply(id, false, compressed), body);
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.forget_stream(id);
+    }
+
+    /// Answers one request with a fault.
+    pub fn reply_fault(&mut self, id: RequestId, fault: &Fault) {
+        let mut frame = Vec::new();
+        frame::write_fault(id, fault, &mut frame);
+        // Behind the items of a stream, if there are any on their way.
+        self.outbox.push_encoded(Lane::Answer(id.slot), &frame);
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.forget_stream(id);
+    }
+
+    /// A stream begins, with this credit.
+    pub fn open_stream(&mut self, id: RequestId, window: u32) {
+        let stream = OutStream { generation: id.generation, credit: i64::from(window), waiting: None };
+        self.streams.insert(id.slot, stream);
+    }
+
+    /// Whether the stream may send its next item.
+    pub fn poll_credit(&mut self, id: RequestId, token: impl FnOnce() -> T) -> Credit {
+        match self.streams.get_mut(&id.slot) {
+            Some(stream) if stream.generation == id.generation => {
+                if stream.credit > 0 {
+                    return Credit::Ready;
+                }
+                stream.waiting = Some(token());
+                Credit::Wait
+            }
+            _ => Credit::Cancelled,
+        }
+    }
+
+    /// Sends an item; `false` if the caller gave the stream up.
+    pub fn push_item(&mut self, id: RequestId, compressed: bool, body: Body<'_>) -> bool {
+        match self.streams.get_mut(&id.slot) {
+            Some(stream) if stream.generation == id.generation => {
+                stream.credit -= i64::from(credit_cost(body.as_slice().len()));
+                self.outbox.push(Lane::Answer(id.slot), Head::item(id, compressed), body);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn grant(&mut self, id: RequestId, bytes: u32) {
+        if let Some(stream) = self.streams.get_mut(&id.slot)
+            && stream.generation == id.generation
+        {
+            stream.credit = stream.credit.saturating_add(i64::from(bytes));
+            if stream.credit > 0 {
+                self.woken.extend(stream.waiting.take());
+            }
+        }
+    }
+
+    fn cancel_stream(&mut self, id: RequestId) {
+        if self.streams.get(&id.slot).is_some_and(|stream| stream.generation == id.generation)
+            && let Some(stream) = self.streams.remove(&id.slot)
+        {
+            self.woken.extend(stream.waiting);
+        }
+    }
+
+    fn forget_stream(&mut self, id: RequestId) {
+        if !self.streams.is_empty()
+            && self.streams.get(&id.slot).is_some_and(|stream| stream.generation == id.generation)
+        {
+            self.streams.remove(&id.slot);
+        }
+    }
+
+    /// Asks the caller to end the connection; with [`Goodbye::Draining`] new requests are refused from now on.
+    pub fn goodbye(&mut self, reason: Goodbye) {
+        if self.goodbye != Some(reason) {
+            self.goodbye = Some(reason);
+            self.outbox.control(|out| frame::write_goodbye(reason, out));
+        }
+    }
+
+    /// Requests not yet answered.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Nothing to answer and nothing to write.
+    pub fn is_quiet(&self) -> bool {
+        self.in_flight == 0 && self.outbox.unsent_bytes() == 0
+    }
+
+    /// The largest answer the caller takes.
+    pub fn reply_bytes_max(&self) -> usize {
+        self.reply_bytes_max
+    }
+
+    /// Whether more may be read: not while the answers of earlier requests pile up unread.
+    pub fn wants_read(&self) -> bool {
+        self.outbox.unsent_bytes() < self.limits.unsent_bytes_max
+    }
+
+    /// Bytes queued and not yet written.
+    pub fn unsent_bytes(&self) -> usize {
+        self.outbox.unsent_bytes()
+    }
+
+    /// Whether there is something to write.
+    pub fn wants_write(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// The next bytes to write, when the last ones are written in full. Empty: nothing to do now.
+    pub fn poll_transmit(&mut self, buffer: &mut Vec<u8>, now: std::time::Instant) {
+        self.outbox.poll_transmit(buffer);
+        if !buffer.is_empty() {
+            self.liveness.sent(now);
+        }
+    }
+
+    /// When to call [`AcceptorLink::handle_timeout`] next.
+    pub fn poll_timeout(&self, io: &IoState) -> std::time::Instant {
+        self.liveness.poll_timeout(io)
+    }
+
+    /// Time has passed.
+    ///
+    /// # Errors
+    /// The cause, when the connection has to end.
+    pub fn handle_timeout(&mut self, now: std::time::Instant, io: &IoState) -> Result<(), LossCause> {
+        if self.liveness.handle_timeout(now, io)? {
+            self.outbox.control(|out| frame::write_ping(0, out));
+        }
+        Ok(())
+    }
+
+    /// The connection is gone: whoever waits for credit is woken and finds its stream cancelled.
+    pub fn handle_lost(&mut self) {
+        for (_, stream) in self.streams.drain() {
+            self.woken.extend(stream.waiting);
+        }
+    }
+
+    /// Tokens that have something new.
+    pub fn poll_woken(&mut self, out: &mut Vec<T>) {
+        out.append(&mut self.woken);
+    }
+
+    /// How long this node may have slept before what it reads counts as stale.
+    pub fn pause_max(&self) -> std::time::Duration {
+        self.liveness.pause_max()
+    }
+}

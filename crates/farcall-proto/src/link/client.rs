@@ -1,0 +1,545 @@
+//! The asking half of a connection.
+//!
+//! ```text
+//!  Opening ──handle_connected──► Up ──begin_close / Goodbye──► Closing
+//!     └──────────── handle_lost ──┴──────────────┴──────────► Lost
+//! ```
+//! Requests may be submitted while `Opening`: they are queued, bounded, and go out after the handshake. Each one
+//! submitted comes back exactly once, also when the connection is lost.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::frame::{self, Frame, Goodbye, HEAD_BYTES_MAX, Head, Kind, NO_DEADLINE, RequestId};
+use super::handshake::PeerParams;
+use super::inbox::{Inbox, parse_reassembled};
+use super::liveness::{IoState, Liveness};
+use super::outbox::{Body, Lane, Outbox, Place, Reassembly};
+use super::requests::{Answer, NextItem, Outcome, Requests, Ticket};
+use super::routes::{RouteKey, RouteTable};
+use super::{Agreed, Limits, LossCause, ProtocolError};
+use crate::failure::{Failure, Fault, Limit, NotSent, Unknown};
+
+/// How the link stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// The connection is being made.
+    Opening,
+    /// Requests go out.
+    Up,
+    /// Nothing new; what is in flight finishes.
+    Closing(&'static str),
+    /// The connection is gone.
+    Lost,
+}
+
+/// One request to submit.
+#[derive(Debug)]
+pub struct Submit<'a> {
+    /// What kind of answer is wanted.
+    pub kind: SubmitKind,
+    /// Actor and message.
+    pub route: RouteKey<'a>,
+    /// The encoded message.
+    pub body: Body<'a>,
+    /// Whether it is compressed.
+    pub compressed: bool,
+    /// When the caller stops waiting.
+    pub deadline: Option<Instant>,
+}
+
+/// What kind of answer a request wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubmitKind {
+    /// One value.
+    Call,
+    /// Accepted by the mailbox.
+    Deliver,
+    /// Many items, with this first credit in bytes.
+    Open {
+        /// The first credit.
+        window: u32,
+    },
+}
+
+/// A cast that was accepted for sending: can be asked about later.
+#[derive(Debug, Clone, Copy)]
+pub struct Casted {
+    route: u32,
+    actor: u32,
+    nth: u64,
+    place: Place,
+}
+
+/// The asking half of a connection, generic over the caller's token.
+#[derive(Debug)]
+pub struct ClientLink<T> {
+    phase: Phase,
+    limits: Limits,
+    message_bytes_max: usize,
+    inbox: Inbox,
+    outbox: Outbox,
+    requests: Requests<T>,
+    routes: RouteTable,
+    liveness: Liveness,
+    /// Waiting for room in the queue or in the table.
+    waiting_for_room: VecDeque<T>,
+    woken: Vec<T>,
+    lost: Option<Lost>,
+}
+
+#[derive(Debug)]
+struct Lost {
+    unsent: NotSent,
+    cause: LossCause,
+    written: usize,
+}
+
+/// Before the handshake nobody knows how large a frame the peer takes: at least this.
+pub const FRAGMENT_BYTES_OPENING: usize = 64 * 1024;
+
+impl<T> ClientLink<T> {
+    /// A link that is being opened.
+    pub fn new(limits: Limits, now: Instant) -> Self {
+        let reassembly =
+            Reassembly { bytes_max: limits.reassembly_bytes_max, streams_max: limits.streams_max };
+        Self {
+            phase: Phase::Opening,
+            message_bytes_max: limits.message_bytes_max,
+            inbox: Inbox::new(&limits),
+            outbox: Outbox::new(limits.fragment_bytes.min(FRAGMENT_BYTES_OPENING), reassembly),
+            requests: Requests::new(limits.in_flight_max),
+            routes: RouteTable::default(),
+            liveness: Liveness::new(
+                limits.tick,
+                limits.tick_intensity,
+                limits.tick,
+                limits.write_stall_timeout,
+                now,
+            ),
+            waiting_for_room: VecDeque::new(),
+            woken: Vec::new(),
+            lost: None,
+            limits,
+        }
+    }
+
+    /// How the link stands.
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// The handshake is done: the smaller limits of both sides hold.
+    pub fn handle_connected(&mut self, peer: &PeerParams, now: Instant) {
+        if self.phase == Phase::Opening {
+            self.phase = Phase::Up;
+        }
+        let agreed = Agreed::new(&self.limits, peer);
+        self.outbox.limit(agreed.fragment_bytes, agreed.reassembly);
+        self.requests.limit(peer.in_flight_max as usize);
+        self.message_bytes_max = agreed.message_bytes_max;
+        self.liveness.peer_tick(agreed.peer_tick, now);
+        self.refuse_oversized(now);
+    }
+
+    /// What was queued before the peer's limit was known, and is over it, is told so.
+    fn refuse_oversized(&mut self, now: Instant) {
+        let limit = self.message_bytes_max;
+        let oversized = self.outbox.oversized(limit);
+        if oversized.is_empty() {
+            return;
+        }
+        let mut waiting = Vec::new();
+        self.requests.waiting(&mut waiting);
+        for (place, bytes) in oversized {
+            self.outbox.withdraw(place);
+            if let Some((id, _)) = waiting.iter().find(|(_, queued)| *queued == place) {
+                let failure = NotSent::TooLarge { bytes, limit };
+                let token = self.requests.complete(*id, Outcome::Failure(failure.into()), now);
+                self.woken.extend(token);
+            }
+        }
+    }
+
+    /// Queues a request. The token comes back when there is an answer, or none to come.
+    ///
+    /// # Errors
+    /// [`NotSent::QueueFull`] can be waited for with [`ClientLink::wait_for_room`]; after
+    /// [`NotSent::Disconnected`] a new link is needed. The token was not taken.
+    pub fn submit(&mut self, request: Submit<'_>, token: T, now: Instant) -> Result<Ticket, NotSent> {
+        let route = self.admit(&request.route, request.body.as_slice().len(), true)?;
+        let id = self.requests.next_id();
+        let deadline_ms = request.deadline.map_or(NO_DEADLINE, |deadline| {
+            let left = deadline.saturating_duration_since(now).as_millis();
+            u32::try_from(left).unwrap_or(NO_DEADLINE).min(NO_DEADLINE - 1)
+        });
+        let head = match request.kind {
+            SubmitKind::Call => {
+                Head::request(Kind::Request, id, route.number, deadline_ms, request.compressed)
+            }
+            SubmitKind::Deliver => {
+                Head::request(Kind::Deliver, id, route.number, deadline_ms, request.compressed)
+            }
+            SubmitKind::Open { window } => {
+                Head::open(id, route.number, deadline_ms, window, request.compressed)
+            }
+        };
+        let place = self.outbox.push(Lane::Actor(route.actor), head, request.body);
+        let id = match request.kind {
+            SubmitKind::Open { window } => self.requests.insert_items(place, request.deadline, window, token),
+            SubmitKind::Call | SubmitKind::Deliver => self.requests.insert(place, request.deadline, token),
+        };
+        Ok(Ticket(id))
+    }
+
+    /// Queues a one-way message.
+    ///
+    /// # Errors
+    /// As [`ClientLink::submit`].
+    pub fn cast(
+        &mut self,
+        route: &RouteKey<'_>,
+        body: Body<'_>,
+        compressed: bool,
+    ) -> Result<Casted, NotSent> {
+        let route = self.admit(route, body.as_slice().len(), false)?;
+        let nth = self.routes.count_cast(route.number);
+        let head = Head::cast(route.number, compressed);
+        let place = self.outbox.push(Lane::Actor(route.actor), head, body);
+        Ok(Casted { route: route.number, actor: route.actor, nth, place })
+    }
+
+    /// Asks whether a cast was accepted by the actor's mailbox.
+    ///
+    /// # Errors
+    /// As [`ClientLink::submit`], and the cast's own fate if the connection was lost since.
+    pub fn confirm(&mut self, cast: Casted, deadline: Option<Instant>, token: T) -> Result<Ticket, Failure> {
+        if let Some(lost) = &self.lost {
+            return Err(lost.fate(&self.outbox, cast.place));
+        }
+        if self.requests.is_full() {
+            return Err(self.in_flight_full().into());
+        }
+        let head = frame::confirm(self.requests.next_id(), cast.route, cast.nth);
+        let place = self.outbox.push(Lane::Actor(cast.actor), head, Body::Borrowed(&[]));
+        Ok(Ticket(self.requests.insert(place, deadline, token)))
+    }
+
+    /// Asks the peer for a sign of life; answered by an empty answer.
+    ///
+    /// # Errors
+    /// As [`ClientLink::submit`].
+    pub fn ping(&mut self, deadline: Option<Instant>, token: T) -> Result<Ticket, NotSent> {
+        self.check_open()?;
+        if self.requests.is_full() {
+            return Err(self.in_flight_full());
+        }
+        let id = self.requests.next_id();
+        let place = self.outbox.control_place();
+        // Token 0 is a tick; a slot and its generation are told apart from it by the lowest bit.
+        let ping = (u64::from(id.slot) << 33) | (u64::from(id.generation) << 1) | 1;
+        self.outbox.control(|out| frame::write_ping(ping, out));
+        Ok(Ticket(self.requests.insert(place, deadline, token)))
+    }
+
+    fn check_open(&self) -> Result<(), NotSent> {
+        match &self.phase {
+            Phase::Opening | Phase::Up => Ok(()),
+            Phase::Closing(why) => Err(NotSent::Disconnected((*why).into())),
+            Phase::Lost => {
+                let unsent = self.lost.as_ref().map(|lost| lost.unsent.clone());
+                Err(unsent.unwrap_or_else(|| NotSent::Disconnected("lost".into())))
+            }
+        }
+    }
+
+    fn in_flight_full(&self) -> NotSent {
+        NotSent::QueueFull { limit: Limit { name: "in_flight_max", value: self.requests.max() } }
+    }
+
+    fn admit(
+        &mut self,
+        key: &RouteKey<'_>,
+        bytes: usize,
+        needs_slot: bool,
+    ) -> Result<super::routes::Route, NotSent> {
+        self.check_open()?;
+        if bytes > self.message_bytes_max {
+            return Err(NotSent::TooLarge { bytes, limit: self.message_bytes_max });
+        }
+        if needs_slot && self.requests.is_full() {
+            return Err(self.in_flight_full());
+        }
+        let unsent = self.outbox.unsent_bytes();
+        if unsent + bytes + HEAD_BYTES_MAX > self.limits.unsent_bytes_max {
+            let limit = Limit { name: "unsent_bytes_max", value: self.limits.unsent_bytes_max };
+            return Err(NotSent::QueueFull { limit });
+        }
+        let (routes, outbox) = (&mut self.routes, &mut self.outbox);
+        let defined = routes.route(key, self.limits.routes_max, |number, definition| {
+            outbox.control(|out| frame::write_define(number, definition, out));
+        });
+        if let Some(route) = defined {
+            return Ok(route);
+        }
+        // A fresh connection has a fresh table: this one finishes what it has and ends.
+        self.begin_close("the table of routes is full");
+        Err(NotSent::Disconnected("the table of routes is full".into()))
+    }
+
+    /// Wakes the token when there is room again.
+    pub fn wait_for_room(&mut self, token: T) {
+        self.waiting_for_room.push_back(token);
+    }
+
+    fn wake_for_room(&mut self) {
+        let room = self.phase == Phase::Lost
+            || matches!(self.phase, Phase::Closing(_))
+            || (self.outbox.unsent_bytes() <= self.limits.unsent_bytes_max / 2 && !self.requests.is_full());
+        if room && !self.waiting_for_room.is_empty() {
+            self.woken.extend(self.waiting_for_room.drain(..));
+        }
+    }
+
+    /// The outcome, once; until then `refresh` may replace the waiting token.
+    pub fn poll_outcome(&mut self, ticket: Ticket, refresh: impl FnOnce(&mut T)) -> Option<Outcome> {
+        if !self.requests.knows(ticket) {
+            return Some(Outcome::Failure(NotSent::AlreadyTaken.into()));
+        }
+        let outcome = self.requests.poll(ticket, refresh);
+        if outcome.is_some() {
+            self.wake_for_room();
+        }
+        outcome
+    }
+
+    /// The next item of a stream; `token` is asked for if there is none yet. After the end the ticket is done.
+    pub fn poll_item(&mut self, ticket: Ticket, token: impl FnOnce() -> T) -> NextItem {
+        let Some(next) = self.requests.next_item(ticket, token) else {
+            return NextItem::End(Outcome::Failure(NotSent::AlreadyTaken.into()));
+        };
+        match &next {
+            NextItem::Item { credit, .. } if *credit > 0 && self.lost.is_none() => {
+                let credit = *credit;
+                self.outbox.control(|out| frame::write_credit(ticket.0, credit, out));
+            }
+            NextItem::End(_) => {
+                self.requests.cancel(ticket);
+                self.wake_for_room();
+            }
+            NextItem::Item { .. } | NextItem::Pending => {}
+        }
+        next
+    }
+
+    /// Gives a request up: withdrawn if it was not handed out yet, else the peer is told. Gives the token back.
+    pub fn cancel(&mut self, ticket: Ticket) -> Option<T> {
+        let (place, token) = self.requests.cancel(ticket)?;
+        if let Some(place) = place
+            && self.lost.is_none()
+            && !self.outbox.withdraw(place)
+        {
+            self.outbox.control(|out| frame::write_cancel(ticket.0, out));
+        }
+        self.wake_for_room();
+        token
+    }
+
+    /// Takes bytes in; whole frames are handled and removed from the front of `buffer`.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] when the peer breaks the protocol; the link has to be ended with
+    /// [`ClientLink::handle_lost`].
+    pub fn handle_data(&mut self, buffer: &mut BytesMut, now: Instant) -> Result<(), ProtocolError> {
+        self.liveness.received(now);
+        let mut done = 0;
+        loop {
+            let rest = buffer.get(done..).unwrap_or_default();
+            let Some(len) = self.inbox.next_frame_bytes(rest)? else { break };
+            let frame = Frame::parse(rest.get(4..len).unwrap_or_default())?;
+            done += len;
+            if let Frame::Fragment { stream, total, abort, data } = frame {
+                if let Some(whole) = self.inbox.fragment(stream, total, abort, data)? {
+                    let frame = parse_reassembled(&whole)?;
+                    self.handle_frame(frame, Some(&whole), now)?;
+                }
+            } else {
+                self.handle_frame(frame, None, now)?;
+            }
+        }
+        buffer.advance(done);
+        Ok(())
+    }
+
+    fn handle_frame(
+        &mut self,
+        frame: Frame<'_>,
+        whole: Option<&Bytes>,
+        now: Instant,
+    ) -> Result<(), ProtocolError> {
+        let keep = |payload: &[u8]| match whole {
+            Some(whole) => Answer::Shared(whole.slice_ref(payload)),
+            None => Answer::copy(payload),
+        };
+        match frame {
+            Frame::Reply { id, fault, compressed, payload } => {
+                let outcome = if fault {
+                    let fault = postcard::from_bytes::<Fault>(payload);
+                    Outcome::Failure(fault.map_err(|_| ProtocolError::Truncated)?.into())
+                } else {
+                    Outcome::Answered { answer: keep(payload), compressed }
+                };
+                self.complete(id, outcome, now);
+            }
+            Frame::Item { id, compressed, payload } => {
+                let token = self.requests.item(id, keep(payload), compressed);
+                self.woken.extend(token.map_err(|_| ProtocolError::OverCredit)?);
+            }
+            Frame::Pong { token } => {
+                let slot = u32::try_from(token >> 33).unwrap_or(u32::MAX);
+                let generation = u32::try_from((token >> 1) & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+                let id = RequestId { slot, generation };
+                self.complete(id, Outcome::Answered { answer: Answer::copy(&[]), compressed: false }, now);
+            }
+            Frame::Ping { token: 0 } | Frame::Void => {}
+            Frame::Ping { token } => self.outbox.control(|out| frame::write_pong(token, out)),
+            Frame::Goodbye { reason } => self.begin_close(match reason {
+                Goodbye::Idle => "the peer closes an idle connection",
+                Goodbye::Draining => PEER_DRAINING,
+                Goodbye::Superseded => "a newer connection took over",
+                Goodbye::Other(_) => "the peer said goodbye",
+            }),
+            _ => return Err(ProtocolError::WrongRole),
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self, id: RequestId, outcome: Outcome, now: Instant) {
+        let token = self.requests.complete(id, outcome, now);
+        self.woken.extend(token);
+    }
+
+    /// Nothing new from now on; what is in flight finishes.
+    pub fn begin_close(&mut self, why: &'static str) {
+        if matches!(self.phase, Phase::Opening | Phase::Up) {
+            self.phase = Phase::Closing(why);
+            self.wake_for_room();
+        }
+    }
+
+    /// Nothing in flight and nothing to write: the link can be closed without harm.
+    pub fn is_quiet(&self) -> bool {
+        self.requests.live() == 0 && self.outbox.unsent_bytes() == 0 && self.waiting_for_room.is_empty()
+    }
+
+    /// The connection is gone, or was never made. Every request that waits is told: what was surely not written
+    /// ends with `unsent`, the rest with [`Unknown::LinkLost`]. `written` counts the bytes of the last batch that
+    /// the socket took.
+    pub fn handle_lost(&mut self, unsent: NotSent, cause: LossCause, written: usize, now: Instant) {
+        if self.phase == Phase::Lost {
+            return;
+        }
+        self.phase = Phase::Lost;
+        let lost = Lost { unsent, cause, written };
+        let mut waiting = Vec::new();
+        self.requests.waiting(&mut waiting);
+        for (id, place) in waiting {
+            let failure = lost.fate(&self.outbox, place);
+            self.complete(id, Outcome::Failure(failure), now);
+        }
+        self.lost = Some(lost);
+        self.wake_for_room();
+    }
+
+    /// When to call [`ClientLink::handle_timeout`] next.
+    pub fn poll_timeout(&self, io: &IoState) -> Instant {
+        let alive = self.liveness.poll_timeout(io);
+        self.requests.poll_timeout().map_or(alive, |deadline| deadline.min(alive))
+    }
+
+    /// When the earliest deadline passes; for the time while no connection is there.
+    pub fn poll_deadline(&self) -> Option<Instant> {
+        self.requests.poll_timeout()
+    }
+
+    /// Time has passed.
+    ///
+    /// # Errors
+    /// The cause, when the connection has to end.
+    pub fn handle_timeout(&mut self, now: Instant, io: &IoState) -> Result<(), LossCause> {
+        self.expire(now);
+        if self.liveness.handle_timeout(now, io)? {
+            self.outbox.control(|out| frame::write_ping(0, out));
+        }
+        Ok(())
+    }
+
+    /// Ends the requests whose deadline has passed.
+    pub fn expire(&mut self, now: Instant) {
+        let mut expired = Vec::new();
+        self.requests.expired(now, &mut expired);
+        for (id, place) in expired {
+            let failure = if self.outbox.withdraw(place) {
+                NotSent::DeadlineBeforeWrite.into()
+            } else {
+                self.outbox.control(|out| frame::write_cancel(id, out));
+                Failure::from(Unknown::Timeout)
+            };
+            self.complete(id, Outcome::Failure(failure), now);
+        }
+        if let Some(cutoff) = self.limits.promise_ttl.and_then(|ttl| now.checked_sub(ttl)) {
+            self.requests.drop_unclaimed(cutoff);
+        }
+        self.wake_for_room();
+    }
+
+    /// The next bytes to write, when the last ones are written in full. Empty: nothing to do now.
+    pub fn poll_transmit(&mut self, buffer: &mut Vec<u8>, now: Instant) {
+        self.outbox.poll_transmit(buffer);
+        if !buffer.is_empty() {
+            self.liveness.sent(now);
+        }
+        self.wake_for_room();
+    }
+
+    /// Whether there is something to write.
+    pub fn wants_write(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// Tokens whose request has something new, each exactly once per cause.
+    pub fn poll_woken(&mut self, out: &mut Vec<T>) {
+        out.append(&mut self.woken);
+    }
+
+    /// Requests without an answer.
+    pub fn in_flight(&self) -> usize {
+        self.requests.live()
+    }
+
+    /// Bytes queued and not yet written.
+    pub fn unsent_bytes(&self) -> usize {
+        self.outbox.unsent_bytes()
+    }
+
+    /// How long this node may have slept before the connection counts as stale.
+    pub fn pause_max(&self) -> std::time::Duration {
+        self.liveness.pause_max()
+    }
+}
+
+/// Why a link closes whose peer shuts down.
+pub const PEER_DRAINING: &str = "the peer is draining";
+
+impl Lost {
+    /// What the loss means for a frame queued at this place.
+    fn fate(&self, outbox: &Outbox, place: Place) -> Failure {
+        if outbox.may_be_written(place, self.written) {
+            Unknown::LinkLost(self.cause.to_string().into()).into()
+        } else {
+            self.unsent.clone().into()
+        }
+    }
+}

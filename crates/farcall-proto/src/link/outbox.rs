@@ -1,0 +1,510 @@
+//! Frames out: what waits to be written, and in which order it goes.
+//!
+//! ```text
+//!  control ───────────────► first, always (names, ticks, cancels)
+//!  segments ──────────────► small frames, in the order they were appended
+//!  lanes ─ round robin ───► large frames, one fragment per lane and turn
+//! ```
+//!
+//! One invariant makes FIFO per actor survive fragmenting: while a large frame of a lane waits, later frames of
+//! the same lane, small ones too, queue behind it. A lane is an actor for requests, a request for answers.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+
+use super::frame::{self, HEAD_BYTES, Head, Kind};
+
+/// What keeps its order when one of its frames is large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Requests and casts to one actor, by the number the connection gave it.
+    Actor(u32),
+    /// The answers to one request.
+    Answer(u32),
+}
+
+/// The bytes of a message: copied when small, shared when large.
+#[derive(Debug)]
+pub enum Body<'a> {
+    /// Copied into the queue.
+    Borrowed(&'a [u8]),
+    /// Kept as it is when it needs fragments; a multicall hands the same bytes to every link.
+    Shared(Bytes),
+}
+
+impl Body<'_> {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// Where a frame was queued: tells later whether any of it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Among the small frames, at this offset of everything ever appended there.
+    Segment(u64),
+    /// In a lane, under this number.
+    Lane(Lane, u64),
+    /// Among the control frames, which are not followed.
+    Control,
+}
+
+/// What the receiving side said it can put together at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Reassembly {
+    /// Sum of the announced totals of open streams.
+    pub bytes_max: usize,
+    /// Open streams.
+    pub streams_max: usize,
+}
+
+/// The sending half of a link.
+#[derive(Debug)]
+pub struct Outbox {
+    control: Vec<u8>,
+    segments: VecDeque<Vec<u8>>,
+    spare: Vec<u8>,
+    /// Offset of the first byte in `segments`, and of the end.
+    taken: u64,
+    appended: u64,
+    lanes: HashMap<Lane, VecDeque<Entry>, ahash::RandomState>,
+    turn: VecDeque<Lane>,
+    next_entry: u64,
+    next_stream: u32,
+    started: usize,
+    started_bytes: usize,
+    reassembly: Reassembly,
+    fragment_bytes: usize,
+    /// Bytes queued here, and those of the batch that is being written.
+    queued: usize,
+    batch: Batch,
+}
+
+#[derive(Debug, Default)]
+struct Batch {
+    bytes: usize,
+    control_bytes: usize,
+    segment_start: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    number: u64,
+    head: Head,
+    body: Bytes,
+    /// Bytes of head and body without the `len`.
+    total: usize,
+    sent: usize,
+    stream: u32,
+}
+
+impl Entry {
+    fn is_large(&self, fragment_bytes: usize) -> bool {
+        self.total > fragment_bytes
+    }
+
+    /// Appends `count` bytes of the frame from where the last fragment ended.
+    fn copy_next(&mut self, count: usize, out: &mut Vec<u8>) {
+        let head = self.head.as_bytes().get(4..).unwrap_or_default();
+        let from_head = head.get(self.sent..).unwrap_or_default();
+        let from_head = from_head.get(..count.min(from_head.len())).unwrap_or_default();
+        out.extend_from_slice(from_head);
+        let body_start = (self.sent + from_head.len()).saturating_sub(head.len());
+        let rest = count - from_head.len();
+        out.extend_from_slice(self.body.get(body_start..body_start + rest).unwrap_or_default());
+        self.sent += count;
+    }
+}
+
+/// A segment is closed when it is this long: one write, and the most that control waits behind.
+const SEGMENT_BYTES: usize = 128 * 1024;
+
+/// How many bytes of fragments one batch takes.
+const LANE_BYTES_PER_BATCH: usize = 128 * 1024;
+
+/// A buffer that grew beyond this is not kept.
+const SPARE_BYTES_MAX: usize = 2 * SEGMENT_BYTES;
+
+impl Outbox {
+    /// An empty outbox that cuts frames above `fragment_bytes`.
+    pub fn new(fragment_bytes: usize, reassembly: Reassembly) -> Self {
+        Self {
+            control: Vec::new(),
+            segments: VecDeque::new(),
+            spare: Vec::new(),
+            taken: 0,
+            appended: 0,
+            lanes: HashMap::default(),
+            turn: VecDeque::new(),
+            next_entry: 0,
+            next_stream: 0,
+            started: 0,
+            started_bytes: 0,
+            reassembly,
+            fragment_bytes,
+            queued: 0,
+            batch: Batch::default(),
+        }
+    }
+
+    /// The limits of both sides, known after the handshake.
+    pub fn limit(&mut self, fragment_bytes: usize, reassembly: Reassembly) {
+        self.fragment_bytes = fragment_bytes;
+        self.reassembly = reassembly;
+    }
+
+    /// Queued messages larger than this, with their sizes.
+    pub fn oversized(&self, message_bytes_max: usize) -> Vec<(Place, usize)> {
+        let queues = self.lanes.iter();
+        let entries = queues.flat_map(|(lane, queue)| queue.iter().map(move |entry| (*lane, entry)));
+        let over = entries.filter(|(_, entry)| entry.body.len() > message_bytes_max);
+        over.map(|(lane, entry)| (Place::Lane(lane, entry.number), entry.body.len())).collect()
+    }
+
+    /// The place of a control frame queued now: it counts as written, for it cannot be withdrawn.
+    pub fn control_place(&self) -> Place {
+        Place::Control
+    }
+
+    /// Bytes not yet written, those of the batch in the writer's hands included.
+    pub fn unsent_bytes(&self) -> usize {
+        self.queued + self.batch.bytes
+    }
+
+    /// Nothing waits here (a batch may still be in the writer's hands).
+    pub fn is_empty(&self) -> bool {
+        self.queued == 0
+    }
+
+    /// Appends frames that go ahead of everything else.
+    pub fn control(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.control.len();
+        write(&mut self.control);
+        self.queued += self.control.len() - before;
+    }
+
+    /// Appends whole small frames, already encoded.
+    pub fn append(&mut self, frames: &[u8]) -> Place {
+        let place = Place::Segment(self.appended);
+        self.open_segment().extend_from_slice(frames);
+        self.note_appended(frames.len());
+        place
+    }
+
+    /// Queues one frame where its lane and its size put it.
+    pub fn push(&mut self, lane: Lane, head: Head, body: Body<'_>) -> Place {
+        let bytes = head.as_bytes().len() + body.as_slice().len();
+        let large = bytes - 4 > self.fragment_bytes;
+        if large || (!self.lanes.is_empty() && self.lanes.contains_key(&lane)) {
+            return self.push_lane(lane, head, body.into_bytes());
+        }
+        let place = Place::Segment(self.appended);
+        head.write(body.as_slice(), self.open_segment());
+        self.note_appended(bytes);
+        place
+    }
+
+    /// Queues one small frame that is encoded already, behind what its lane still holds.
+    pub fn push_encoded(&mut self, lane: Lane, encoded: &[u8]) {
+        if self.lanes.is_empty() || !self.lanes.contains_key(&lane) {
+            self.append(encoded);
+        } else {
+            self.push_lane(lane, Head::raw(), Bytes::copy_from_slice(encoded.get(4..).unwrap_or_default()));
+        }
+    }
+
+    fn push_lane(&mut self, lane: Lane, head: Head, body: Bytes) -> Place {
+        let number = self.next_entry;
+        self.next_entry += 1;
+        let total = head.as_bytes().len() - 4 + body.len();
+        let entry = Entry { number, head: head.sealed(body.len()), body, total, sent: 0, stream: 0 };
+        self.queued += total;
+        let queue = self.lanes.entry(lane).or_default();
+        if queue.is_empty() {
+            self.turn.push_back(lane);
+        }
+        queue.push_back(entry);
+        Place::Lane(lane, number)
+    }
+
+    fn open_segment(&mut self) -> &mut Vec<u8> {
+        if self.segments.back().is_none_or(|last| last.len() >= SEGMENT_BYTES) {
+            self.segments.push_back(std::mem::take(&mut self.spare));
+        }
+        let last = self.segments.len() - 1;
+        #[expect(clippy::indexing_slicing, reason = "a segment was pushed if there was none")]
+        &mut self.segments[last]
+    }
+
+    fn note_appended(&mut self, bytes: usize) {
+        self.appended += bytes as u64;
+        self.queued += bytes;
+    }
+
+    /// Hands the next bytes to the writer, who has written the last ones in full. Empty: nothing to do.
+    pub fn poll_transmit(&mut self, buffer: &mut Vec<u8>) {
+        buffer.clear();
+        let control_bytes = self.control.len();
+        self.batch = Batch { bytes: 0, control_bytes, segment_start: self.taken };
+        if control_bytes == 0 && self.lanes.is_empty() {
+            if let Some(segment) = self.segments.pop_front() {
+                self.taken += segment.len() as u64;
+                let old = std::mem::replace(buffer, segment);
+                if old.capacity() <= SPARE_BYTES_MAX && old.capacity() > self.spare.capacity() {
+                    self.spare = old;
+                }
+            }
+        } else {
+            buffer.append(&mut self.control);
+            if let Some(mut segment) = self.segments.pop_front() {
+                self.taken += segment.len() as u64;
+                buffer.extend_from_slice(&segment);
+                segment.clear();
+                if segment.capacity() <= SPARE_BYTES_MAX {
+                    self.spare = segment;
+                }
+            }
+            self.queued -= buffer.len();
+            self.take_fragments(buffer);
+            self.batch.bytes = buffer.len();
+            return;
+        }
+        self.queued -= buffer.len();
+        self.batch.bytes = buffer.len();
+    }
+
+    /// One fragment of each lane in turn, until the budget of a batch is used.
+    fn take_fragments(&mut self, buffer: &mut Vec<u8>) {
+        let start = buffer.len();
+        let mut waiting = 0;
+        while waiting < self.turn.len() && buffer.len() - start < LANE_BYTES_PER_BATCH {
+            let Some(lane) = self.turn.pop_front() else { break };
+            let moved = self.take_from(lane, buffer);
+            if self.lanes.get(&lane).is_none_or(VecDeque::is_empty) {
+                self.lanes.remove(&lane);
+            } else {
+                self.turn.push_back(lane);
+            }
+            waiting = if moved { 0 } else { waiting + 1 };
+        }
+    }
+
+    /// Whether anything of the lane could go: not if its next large frame does not fit the peer's reassembly now.
+    fn take_from(&mut self, lane: Lane, buffer: &mut Vec<u8>) -> bool {
+        let fragment_bytes = self.fragment_bytes;
+        let Some(queue) = self.lanes.get_mut(&lane) else { return false };
+        let Some(entry) = queue.front_mut() else { return false };
+        if !entry.is_large(fragment_bytes) && entry.sent == 0 {
+            buffer.extend_from_slice(entry.head.as_bytes());
+            buffer.extend_from_slice(&entry.body);
+            self.queued -= entry.total;
+            queue.pop_front();
+            return true;
+        }
+        let first = entry.sent == 0;
+        if first {
+            let fits = self.started < self.reassembly.streams_max
+                && self.started_bytes + entry.total <= self.reassembly.bytes_max;
+            if !fits {
+                return false;
+            }
+            self.started += 1;
+            self.started_bytes += entry.total;
+            entry.stream = self.next_stream;
+            self.next_stream = self.next_stream.wrapping_add(1);
+        }
+        let count = (entry.total - entry.sent).min(fragment_bytes - HEAD_BYTES);
+        // Totals are bounded by message_bytes_max, far below 4 GiB.
+        let total = first.then(|| u32::try_from(entry.total).unwrap_or(u32::MAX));
+        buffer.extend_from_slice(Head::fragment(entry.stream, total).sealed(count).as_bytes());
+        entry.copy_next(count, buffer);
+        self.queued -= count;
+        if entry.sent == entry.total {
+            self.started -= 1;
+            self.started_bytes -= entry.total;
+            queue.pop_front();
+        }
+        true
+    }
+
+    /// Withdraws a frame of which nothing was handed out; false if it is too late for that.
+    pub fn withdraw(&mut self, place: Place) -> bool {
+        match place {
+            Place::Segment(offset) => self.void(offset),
+            Place::Lane(lane, number) => self.withdraw_lane(lane, number),
+            Place::Control => false,
+        }
+    }
+
+    fn void(&mut self, offset: u64) -> bool {
+        let Some(mut skip) = offset.checked_sub(self.taken) else { return false };
+        for segment in &mut self.segments {
+            let len = segment.len() as u64;
+            if skip < len {
+                let kind = usize::try_from(skip).ok().and_then(|at| segment.get_mut(at + 4));
+                if let Some(kind) = kind {
+                    *kind = Kind::Void as u8;
+                }
+                return true;
+            }
+            skip -= len;
+        }
+        false
+    }
+
+    fn withdraw_lane(&mut self, lane: Lane, number: u64) -> bool {
+        let Some(queue) = self.lanes.get_mut(&lane) else { return false };
+        let Some(at) = queue.iter().position(|entry| entry.number == number) else { return false };
+        let Some(entry) = queue.remove(at) else { return false };
+        self.queued -= entry.total - entry.sent;
+        if queue.is_empty() {
+            self.lanes.remove(&lane);
+            self.turn.retain(|waiting| *waiting != lane);
+        }
+        if entry.sent == 0 {
+            return true;
+        }
+        self.started -= 1;
+        self.started_bytes -= entry.total;
+        self.control(|out| frame::write_abort(entry.stream, out));
+        false
+    }
+
+    /// Whether a byte of the frame may have been written, when the connection ended with `written` bytes of the
+    /// last batch accepted by the socket.
+    pub fn may_be_written(&self, place: Place, written: usize) -> bool {
+        match place {
+            Place::Segment(offset) => {
+                let small = written.saturating_sub(self.batch.control_bytes) as u64;
+                offset < (self.batch.segment_start + small).min(self.taken)
+            }
+            Place::Lane(lane, number) => {
+                let queue = self.lanes.get(&lane);
+                let entry = queue.and_then(|queue| queue.iter().find(|entry| entry.number == number));
+                entry.is_none_or(|entry| entry.sent > 0)
+            }
+            Place::Control => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::frame::{Frame, RequestId};
+
+    const WIDE: Reassembly = Reassembly { bytes_max: 1 << 20, streams_max: 8 };
+
+    fn kinds(mut bytes: &[u8]) -> Vec<(u8, usize)> {
+        let mut kinds = Vec::new();
+        while !bytes.is_empty() {
+            let len = u32::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+            kinds.push((bytes[4], len));
+            bytes = &bytes[4 + len..];
+        }
+        kinds
+    }
+
+    fn drain(outbox: &mut Outbox) -> Vec<(u8, usize)> {
+        let (mut all, mut buffer) = (Vec::new(), Vec::new());
+        loop {
+            outbox.poll_transmit(&mut buffer);
+            if buffer.is_empty() {
+                return all;
+            }
+            all.extend(kinds(&buffer));
+        }
+    }
+
+    #[test]
+    fn a_small_frame_to_another_actor_passes_a_large_one_and_one_to_the_same_actor_waits() {
+        let mut outbox = Outbox::new(1024, WIDE);
+        outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 3000]));
+        outbox.push(Lane::Actor(1), Head::cast(2, false), Body::Borrowed(&[1; 10]));
+        outbox.push(Lane::Actor(2), Head::cast(3, false), Body::Borrowed(&[2; 10]));
+        let order: Vec<u8> = drain(&mut outbox).into_iter().map(|(kind, _)| kind).collect();
+        let (cast, fragment) = (Kind::Cast as u8, Kind::Fragment as u8);
+        assert_eq!(order, [cast, fragment, fragment, fragment, cast]);
+        assert_eq!(outbox.unsent_bytes(), 0);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn large_frames_of_two_lanes_take_turns_and_no_more_start_than_the_peer_can_hold() {
+        let mut outbox = Outbox::new(1024, Reassembly { bytes_max: 5000, streams_max: 8 });
+        for actor in 0..2 {
+            outbox.push(Lane::Actor(actor), Head::cast(actor, false), Body::Borrowed(&[0; 3000]));
+        }
+        let mut buffer = Vec::new();
+        outbox.poll_transmit(&mut buffer);
+        let mut streams = Vec::new();
+        let mut rest = &buffer[..];
+        while let Some(len) = rest.first_chunk::<4>() {
+            let len = u32::from_le_bytes(*len) as usize;
+            if let Frame::Fragment { stream, .. } = Frame::parse(&rest[4..4 + len]).unwrap() {
+                streams.push(stream);
+            }
+            rest = &rest[4 + len..];
+        }
+        assert_eq!(streams, [0, 0, 0, 1, 1, 1], "6,000 bytes do not fit 5,000 at once");
+    }
+
+    #[test]
+    fn a_withdrawn_small_frame_travels_as_nothing_and_a_handed_out_one_cannot_be_withdrawn() {
+        let mut outbox = Outbox::new(1024, WIDE);
+        let id = RequestId { slot: 0, generation: 0 };
+        let head = Head::request(Kind::Request, id, 0, 0, false);
+        let first = outbox.push(Lane::Actor(1), head, Body::Borrowed(b"a"));
+        let second = outbox.push(Lane::Actor(1), head, Body::Borrowed(b"b"));
+        assert!(outbox.withdraw(second));
+        let mut buffer = Vec::new();
+        outbox.poll_transmit(&mut buffer);
+        assert_eq!(kinds(&buffer), [(Kind::Request as u8, 21), (Kind::Void as u8, 21)]);
+        assert!(!outbox.withdraw(first));
+    }
+
+    #[test]
+    fn a_half_written_batch_tells_exactly_which_frames_may_have_left() {
+        let mut outbox = Outbox::new(1024, WIDE);
+        outbox.control(|out| frame::write_ping(0, out));
+        let first = outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 8]));
+        let second = outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 8]));
+        let mut buffer = Vec::new();
+        outbox.poll_transmit(&mut buffer);
+        let third = outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 8]));
+        let written = |bytes| [first, second, third].map(|place| outbox.may_be_written(place, bytes));
+        assert_eq!(written(16), [false, false, false], "only the tick left");
+        assert_eq!(written(17), [true, false, false]);
+        assert_eq!(written(16 + 20), [true, false, false]);
+        assert_eq!(written(buffer.len()), [true, true, false]);
+    }
+
+    #[test]
+    fn a_large_frame_given_up_half_way_is_aborted_on_the_wire() {
+        let mut outbox = Outbox::new(64 * 1024, WIDE);
+        let place = outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 300_000]));
+        let mut buffer = Vec::new();
+        outbox.poll_transmit(&mut buffer);
+        assert!(outbox.may_be_written(place, 0));
+        assert!(!outbox.withdraw(place));
+        outbox.poll_transmit(&mut buffer);
+        assert_eq!(
+            Frame::parse(&buffer[4..]),
+            Ok(Frame::Fragment { stream: 0, total: None, abort: true, data: &[] })
+        );
+        assert_eq!(outbox.unsent_bytes(), buffer.len());
+    }
+}

@@ -1,0 +1,121 @@
+//! Names are sent once per connection; a number stands for them afterwards.
+
+use hashbrown::{Equivalent, HashMap};
+
+use super::ProtocolError;
+use super::frame::Definition;
+
+/// A definition, borrowed: what a caller looks up for each request, without allocating.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RouteKey<'a> {
+    /// The registered name of the actor.
+    pub actor: &'a str,
+    /// The wire name of the message.
+    pub message: &'a str,
+    /// The version of the message's layout.
+    pub version: u16,
+    /// The fingerprint of request and result schemas.
+    pub fingerprint: u64,
+    /// The actor version required, as a semver requirement; empty for any.
+    pub requirement: &'a str,
+}
+
+impl RouteKey<'_> {
+    fn to_definition(self) -> Definition {
+        Definition {
+            actor: self.actor.to_owned(),
+            message: self.message.to_owned(),
+            version: self.version,
+            fingerprint: self.fingerprint,
+            requirement: self.requirement.to_owned(),
+        }
+    }
+}
+
+impl Equivalent<Definition> for RouteKey<'_> {
+    fn equivalent(&self, key: &Definition) -> bool {
+        self.actor == key.actor
+            && self.message == key.message
+            && self.version == key.version
+            && self.fingerprint == key.fingerprint
+            && self.requirement == key.requirement
+    }
+}
+
+/// One route of the caller's table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Route {
+    /// Its number on the wire.
+    pub(super) number: u32,
+    /// The actor's number: requests to one actor keep their order.
+    pub(super) actor: u32,
+}
+
+/// The caller's table.
+#[derive(Debug, Default)]
+pub(super) struct RouteTable {
+    by_key: HashMap<Definition, Route, ahash::RandomState>,
+    actors: HashMap<String, u32, ahash::RandomState>,
+    /// Casts sent per route; the n-th one can be asked about.
+    casts: Vec<u64>,
+}
+
+impl RouteTable {
+    /// The route of a key; a new one is announced through `define`. None when the table is full.
+    pub(super) fn route(
+        &mut self,
+        key: &RouteKey<'_>,
+        routes_max: usize,
+        define: impl FnOnce(u32, &Definition),
+    ) -> Option<Route> {
+        if let Some(route) = self.by_key.get(key) {
+            return Some(*route);
+        }
+        if self.by_key.len() >= routes_max {
+            return None;
+        }
+        let number = u32::try_from(self.by_key.len()).ok()?;
+        let next_actor = u32::try_from(self.actors.len()).ok()?;
+        let definition = key.to_definition();
+        let actor = *self.actors.entry(definition.actor.clone()).or_insert(next_actor);
+        define(number, &definition);
+        let route = Route { number, actor };
+        self.by_key.insert(definition, route);
+        self.casts.push(0);
+        Some(route)
+    }
+
+    /// Counts a cast; gives its number among those of its route.
+    pub(super) fn count_cast(&mut self, route: u32) -> u64 {
+        match self.casts.get_mut(route as usize) {
+            Some(count) => {
+                *count += 1;
+                *count - 1
+            }
+            None => 0,
+        }
+    }
+}
+
+/// The longest name in a definition.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Checks what a peer defines before it is kept.
+///
+/// # Errors
+/// [`ProtocolError::BadDefinition`] for an over-long name, [`ProtocolError::BadRoute`] for a number out of order.
+pub(super) fn check_definition(
+    route: u32,
+    definition: &Definition,
+    known: usize,
+    routes_max: usize,
+) -> Result<(), ProtocolError> {
+    let too_long = |text: &str| text.len() > NAME_BYTES_MAX;
+    if too_long(&definition.actor) || too_long(&definition.message) || too_long(&definition.requirement) {
+        return Err(ProtocolError::BadDefinition);
+    }
+    if route as usize != known || known >= routes_max {
+        return Err(ProtocolError::BadRoute { limit: routes_max });
+    }
+    Ok(())
+}
