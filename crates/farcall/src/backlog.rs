@@ -1,0 +1,127 @@
+//! How much waits in one actor's mailbox: our own bound, because a mailbox's capacity bounds nothing.
+//!
+//! A full mailbox that moves slows its senders down; one that does not move at all is refused (`Busy`), so that
+//! it does not hold up the other actors of a connection.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// The count of one registration.
+#[derive(Debug)]
+pub(crate) struct Backlog {
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+    messages_max: usize,
+    bytes_max: usize,
+    /// When the actor last took something, in milliseconds since `start`.
+    moved_ms: AtomicU64,
+    start: Instant,
+    waits: AtomicBool,
+    waiting: Mutex<Vec<Waker>>,
+}
+
+/// Whether one more message may enter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It was counted in.
+    Admitted,
+    /// Full, but the actor works: worth waiting for.
+    Moving,
+    /// Full, and nothing moved for a while.
+    Stuck,
+}
+
+/// What a message costs besides its payload.
+pub(crate) const MESSAGE_COST: usize = 64;
+
+impl Backlog {
+    pub(crate) fn new(messages_max: usize, bytes_max: usize, now: Instant) -> Self {
+        Self {
+            messages: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            messages_max,
+            bytes_max,
+            moved_ms: AtomicU64::new(0),
+            start: now,
+            waits: AtomicBool::new(false),
+            waiting: Mutex::default(),
+        }
+    }
+
+    /// Counts a message in, if there is room; an empty mailbox takes a message of any size.
+    pub(crate) fn admit(&self, payload_bytes: usize, now: Instant, patience: Duration) -> Admission {
+        let messages = self.messages.load(Ordering::Relaxed);
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        let cost = payload_bytes + MESSAGE_COST;
+        if messages == 0 {
+            self.note_moved(now);
+        } else if messages >= self.messages_max || bytes + cost > self.bytes_max {
+            let moved = self.start + Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
+            let stuck = now.saturating_duration_since(moved) > patience;
+            return if stuck { Admission::Stuck } else { Admission::Moving };
+        }
+        self.messages.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(cost, Ordering::Relaxed);
+        Admission::Admitted
+    }
+
+    /// The actor took (or dropped) messages of so many payload bytes together.
+    pub(crate) fn took(&self, messages: usize, payload_bytes: usize, now: Instant) {
+        let cost = payload_bytes + messages * MESSAGE_COST;
+        self.messages.fetch_sub(messages, Ordering::Relaxed);
+        self.bytes.fetch_sub(cost, Ordering::Relaxed);
+        self.note_moved(now);
+        if self.waits.swap(false, Ordering::AcqRel) {
+            let waiting = std::mem::take(&mut *self.waiting.lock());
+            waiting.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    fn note_moved(&self, now: Instant) {
+        let ms = now.saturating_duration_since(self.start).as_millis();
+        self.moved_ms.store(u64::try_from(ms).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Wakes the reader of a connection when the actor took something. Spurious wakes are possible, missed ones
+    /// are not harmful: the reader looks again after its patience anyway.
+    pub(crate) fn wake_when_moved(&self, waker: &Waker) {
+        self.waiting.lock().push(waker.clone());
+        self.waits.store(true, Ordering::Release);
+    }
+
+    /// Messages in the mailbox.
+    pub(crate) fn messages(&self) -> usize {
+        self.messages.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(10);
+
+    #[test]
+    fn a_full_mailbox_that_moves_is_waited_for_and_one_that_does_not_is_refused() {
+        let start = Instant::now();
+        let backlog = Backlog::new(2, 1 << 20, start);
+        let admit = |ms| backlog.admit(8, start + Duration::from_millis(ms), PATIENCE);
+        assert_eq!([admit(0), admit(0)], [Admission::Admitted; 2]);
+        assert_eq!(admit(5), Admission::Moving);
+        assert_eq!(admit(11), Admission::Stuck);
+        backlog.took(1, 8, start + Duration::from_millis(20));
+        assert_eq!(admit(21), Admission::Admitted);
+        assert_eq!(admit(25), Admission::Moving);
+    }
+
+    #[test]
+    fn an_empty_mailbox_takes_a_message_larger_than_its_bound() {
+        let start = Instant::now();
+        let backlog = Backlog::new(10, 1000, start);
+        assert_eq!(backlog.admit(5000, start, PATIENCE), Admission::Admitted);
+        assert_eq!(backlog.admit(1, start, PATIENCE), Admission::Moving);
+    }
+}

@@ -1,0 +1,311 @@
+//! What an actor gets: one message per read, with all requests of that read for it.
+//!
+//! `#[derive(RemoteActor)]` makes an actor handle a [`Batch`]: each item is decoded, given to the actor's ordinary
+//! `Handler<M>`, and its answer encoded; all answers of a batch leave together. Every item that wants an answer
+//! gets exactly one, also when the actor panics or its mailbox is dropped: the item that ran ends as
+//! [`Failed::Panicked`], those behind it as surely not run.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::dev::{MessageResponse, OneshotSender};
+use actix::{Actor, Context, Handler, Message};
+use bytes::Bytes;
+use farcall_proto::failure::{Failed, Fault, Rejected};
+use farcall_proto::link::frame::RequestId;
+
+use crate::answer::{Replies, Responder};
+use crate::backlog::Backlog;
+use crate::compress;
+use crate::message::{Answer, MessageInfo, RemoteMessage};
+use crate::port::AnswerPort;
+
+/// An actor that peers may call. Written by `#[derive(RemoteActor)]`.
+pub trait RemoteActor: Actor<Context = Context<Self>> + Handler<Batch> {
+    /// Exactly the messages that peers may send.
+    fn entries() -> &'static [Entry<Self>];
+}
+
+/// One message an actor accepts, and how to run it.
+pub struct Entry<A: Actor> {
+    info: &'static MessageInfo,
+    run: fn(&mut A, &mut A::Context, &mut Run<'_>),
+}
+
+impl<A: Actor<Context = Context<A>>> Entry<A> {
+    /// The entry of message `M`.
+    pub const fn new<M>() -> Self
+    where
+        M: RemoteMessage,
+        M::Result: Send,
+        A: Handler<M>,
+    {
+        Self { info: M::INFO, run: run_handler::<A, M> }
+    }
+
+    /// What the message is on the wire.
+    pub fn info(&self) -> &'static MessageInfo {
+        self.info
+    }
+}
+
+impl<A: Actor> std::fmt::Debug for Entry<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Entry").field(&self.info.name).finish()
+    }
+}
+
+/// The requests of one read for one actor.
+#[derive(Debug)]
+pub struct Batch {
+    port: Arc<AnswerPort>,
+    backlog: Arc<Backlog>,
+    chunk: Bytes,
+    items: VecDeque<Item>,
+    /// The item that runs now, while it wants an answer from the batch.
+    running: Option<RequestId>,
+    replies: Replies,
+    /// Taken from the mailbox and not yet reported to the backlog.
+    taken: Taken,
+}
+
+impl Message for Batch {
+    type Result = ();
+}
+
+/// One request or cast of a batch.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) want: Want,
+    pub(crate) id: RequestId,
+    pub(crate) entry: usize,
+    pub(crate) version: u16,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) compressed: bool,
+    pub(crate) payload: ItemPayload,
+}
+
+/// What the sender wants to hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// Nothing (more).
+    Nothing,
+    /// One value.
+    Value,
+    /// Items, with this first credit.
+    Items {
+        window: u32,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) enum ItemPayload {
+    Chunk { start: usize, end: usize },
+    Whole(Bytes),
+}
+
+impl Item {
+    fn payload_bytes(&self) -> usize {
+        match &self.payload {
+            ItemPayload::Chunk { start, end } => end - start,
+            ItemPayload::Whole(bytes) => bytes.len(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    messages: usize,
+    bytes: usize,
+    since: Option<Instant>,
+}
+
+/// The backlog hears of progress after this many items, or after this long.
+const REPORT_ITEMS: usize = 16;
+const REPORT_AFTER: Duration = Duration::from_millis(1);
+
+impl Batch {
+    pub(crate) fn new(
+        port: Arc<AnswerPort>,
+        backlog: Arc<Backlog>,
+        chunk: Bytes,
+        items: VecDeque<Item>,
+    ) -> Self {
+        let replies = Replies::new(port.clone());
+        Self { port, backlog, chunk, items, running: None, replies, taken: Taken::default() }
+    }
+
+    /// Runs every item on the actor, in order.
+    pub fn run<A: RemoteActor>(mut self, actor: &mut A, ctx: &mut A::Context) {
+        let entries = A::entries();
+        let chunk = self.chunk.clone();
+        while let Some((item, now)) = self.next() {
+            let Some(entry) = entries.get(item.entry) else {
+                self.refuse(&item, &Rejected::NoSuchMessage.into());
+                continue;
+            };
+            let payload = match &item.payload {
+                ItemPayload::Chunk { start, end } => chunk.get(*start..*end).unwrap_or_default(),
+                ItemPayload::Whole(bytes) => bytes,
+            };
+            let unpacked;
+            let payload = if item.compressed {
+                match compress::unpack(payload, self.port.message_bytes_max()) {
+                    Ok(raw) => {
+                        unpacked = raw;
+                        &unpacked
+                    }
+                    Err(error) => {
+                        self.refuse(&item, &Rejected::Decode(error.to_string()).into());
+                        continue;
+                    }
+                }
+            } else {
+                payload
+            };
+            self.running = (item.want != Want::Nothing).then_some(item.id);
+            let mut run = Run {
+                version: item.version,
+                payload,
+                want: item.want,
+                id: item.id,
+                replies: &mut self.replies,
+                started: now,
+            };
+            (entry.run)(actor, ctx, &mut run);
+            self.running = None;
+        }
+    }
+
+    /// The next item that is still wanted, and the time.
+    fn next(&mut self) -> Option<(Item, Instant)> {
+        loop {
+            let item = self.items.pop_front()?;
+            let now = Instant::now();
+            self.note_taken(item.payload_bytes(), now);
+            if item.want == Want::Nothing {
+                return Some((item, now));
+            }
+            if item.deadline.is_some_and(|deadline| deadline <= now) {
+                self.refuse(&item, &Rejected::Expired.into());
+            } else if self.port.is_cancelled(item.id) {
+                self.refuse(&item, &Rejected::Cancelled.into());
+            } else if !self.port.is_closed() {
+                // A closed port: the caller was told that its connection is lost, so it is not started.
+                return Some((item, now));
+            }
+        }
+    }
+
+    fn note_taken(&mut self, payload_bytes: usize, now: Instant) {
+        self.taken.messages += 1;
+        self.taken.bytes += payload_bytes;
+        let since = *self.taken.since.get_or_insert(now);
+        if self.taken.messages >= REPORT_ITEMS || now.saturating_duration_since(since) >= REPORT_AFTER {
+            self.report(now);
+        }
+    }
+
+    fn report(&mut self, now: Instant) {
+        let taken = std::mem::take(&mut self.taken);
+        if taken.messages > 0 {
+            self.backlog.took(taken.messages, taken.bytes, now);
+        }
+    }
+
+    fn refuse(&mut self, item: &Item, fault: &Fault) {
+        self.port.metrics().refused.up();
+        if item.want == Want::Nothing {
+            self.port.metrics().casts_refused.up();
+        } else {
+            self.replies.fault(item.id, fault);
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if let Some(id) = self.running.take() {
+            let failed = if std::thread::panicking() { Failed::Panicked } else { Failed::ActorStopped };
+            self.replies.fault(id, &failed.into());
+        }
+        while let Some(item) = self.items.pop_front() {
+            self.taken.messages += 1;
+            self.taken.bytes += item.payload_bytes();
+            self.refuse(&item, &Rejected::ActorStopped.into());
+        }
+        self.report(Instant::now());
+        self.replies.flush();
+    }
+}
+
+/// One item, as its handler's glue sees it.
+#[derive(Debug)]
+pub struct Run<'a> {
+    version: u16,
+    payload: &'a [u8],
+    want: Want,
+    id: RequestId,
+    replies: &'a mut Replies,
+    started: Instant,
+}
+
+impl Run<'_> {
+    /// Takes the answer out of the batch: it comes later, from a task.
+    fn detach(&self) -> Responder {
+        Responder::new(self.replies.port().clone(), self.id, self.want)
+    }
+
+    /// When it was taken out of the mailbox.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+}
+
+/// Decodes, calls the ordinary handler, and answers: at once if the result is there, else from a task.
+fn run_handler<A, M>(actor: &mut A, ctx: &mut A::Context, run: &mut Run<'_>)
+where
+    A: Actor<Context = Context<A>> + Handler<M>,
+    M: RemoteMessage,
+    M::Result: Send,
+{
+    let message = match M::decode(run.version, run.payload) {
+        Ok(message) => message,
+        Err(error) => return run.undecodable(M::INFO, &error.to_string()),
+    };
+    if run.want == Want::Nothing {
+        <A as Handler<M>>::handle(actor, message, ctx).handle(ctx, None);
+        return;
+    }
+    let (sender, mut receiver): (OneshotSender<M::Result>, _) = tokio::sync::oneshot::channel();
+    <A as Handler<M>>::handle(actor, message, ctx).handle(ctx, Some(sender));
+    match receiver.try_recv() {
+        Ok(result) => result.give(&mut run.replies.answer_to(run.id, run.want)),
+        Err(tokio::sync::oneshot::error::TryRecvError::Closed) => {
+            run.replies.fault(run.id, &Failed::ActorStopped.into());
+        }
+        Err(tokio::sync::oneshot::error::TryRecvError::Empty) => {
+            let mut responder = run.detach();
+            actix_rt::spawn(async move {
+                if let Ok(result) = receiver.await {
+                    result.give(&mut responder);
+                }
+                // Otherwise the responder's drop says that the actor stopped.
+            });
+        }
+    }
+}
+
+impl Run<'_> {
+    fn undecodable(&mut self, info: &MessageInfo, why: &str) {
+        let port = self.replies.port().clone();
+        port.metrics().refused.up();
+        port.note_refused("undecodable", info.name);
+        if self.want == Want::Nothing {
+            port.metrics().casts_refused.up();
+        } else {
+            self.replies.fault(self.id, &Rejected::Decode(why.to_owned()).into());
+        }
+    }
+}

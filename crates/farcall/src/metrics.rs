@@ -1,0 +1,95 @@
+//! Counters and gauges of one node: every limit has one beside it, and nothing is lost without being counted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! metrics {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The counters of one node, written where things happen.
+        #[derive(Debug, Default)]
+        pub(crate) struct Metrics {
+            $(pub(crate) $name: Counter,)*
+        }
+
+        /// What the counters said at one moment.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        #[non_exhaustive]
+        pub struct MetricsSnapshot {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Metrics {
+            /// What they say now.
+            pub(crate) fn snapshot(&self) -> MetricsSnapshot {
+                MetricsSnapshot { $($name: self.$name.value(),)* }
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Gauge: clients (outgoing connections, in any state).
+    clients,
+    /// Gauge: outgoing connections that are up.
+    clients_up,
+    /// Dials begun.
+    dials,
+    /// Dials that failed: no address, refused, timed out, or not accepted in the handshake.
+    dials_failed,
+    /// Outgoing connections that were up and were lost.
+    clients_lost,
+    /// Gauge: inbound connections past the handshake (limit `acceptors_max`).
+    acceptors,
+    /// Gauge: inbound connections before the end of the handshake (limit `half_open_max`).
+    half_open,
+    /// Inbound connections refused because a limit was met.
+    inbound_refused,
+    /// Handshakes that failed, in either direction.
+    handshakes_failed,
+    /// Connections ended because the peer broke the protocol.
+    protocol_errors,
+    /// Requests and casts handed to local actors.
+    delivered,
+    /// Requests and casts refused before they ran: unknown, not permitted, busy, expired.
+    refused,
+    /// Casts refused, of which no caller learns unless it asked with `acked`.
+    casts_refused,
+    /// Casts accepted for sending whose connection could not be made or was lost before they were written.
+    casts_lost,
+    /// Casts refused at once because the queue to their target was full (limit `unsent_bytes_max`).
+    casts_not_queued,
+    /// Times reading was paused because an actor or the peer was slower than its senders.
+    reads_paused,
+    /// Gauge: names in the registry (limit `names_max`).
+    names,
+}
+
+/// One counter or gauge.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub(crate) fn up(&self) {
+        self.add(1);
+    }
+
+    /// So many more.
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// One less (gauges).
+    pub(crate) fn down(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// This many now (gauges).
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// How many.
+    pub(crate) fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,326 @@
+//! The pump: moves bytes between one socket and one link. It decides nothing.
+//!
+//! One task per connection reads and writes. It writes whatever has gathered in one call, reads large chunks and
+//! lets the link handle every whole frame before it sleeps. Two rules make it fast (both measured): it yields
+//! once before it flushes, so that all callers that are awake get into the same write; and the answering side takes
+//! in a slice at a time, so that both ends of a connection work at once instead of in turns.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use farcall_proto::link::LossCause;
+use farcall_proto::link::liveness::IoState;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Sleep;
+use tokio_util::io::poll_read_buf;
+
+/// What a pump drives: the asking or the answering half of a connection.
+pub(crate) trait Side {
+    /// Takes bytes in; whole frames are removed from `buffer`.
+    fn handle_data(&mut self, buffer: &mut BytesMut, now: Instant) -> Result<(), LossCause>;
+
+    /// Goes on with frames taken in earlier, and with whole ones left in `buffer`.
+    fn advance(&mut self, buffer: &mut BytesMut, now: Instant, pump: &Waker) -> Result<Progress, LossCause>;
+
+    /// Fills `buffer` with what is to be written next; if it stays empty, `pump` is woken when there is something.
+    fn transmit(&mut self, buffer: &mut Vec<u8>, now: Instant, pump: &Waker);
+
+    /// Whether there is something to write.
+    fn wants_write(&mut self) -> bool;
+
+    /// When to call [`Side::handle_timeout`].
+    fn poll_timeout(&mut self, io: &IoState) -> Instant;
+
+    /// Time has passed.
+    fn handle_timeout(&mut self, now: Instant, io: &IoState) -> Result<(), LossCause>;
+
+    /// Everything is done and this side wants to close.
+    fn wants_close(&mut self) -> Option<&'static str>;
+
+    /// How long this node may have slept before what it reads counts as stale.
+    fn pause_max(&mut self) -> Duration;
+}
+
+/// What is left of the bytes taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// No whole frame: read on.
+    Drained,
+    /// Whole frames are left: come back after others had their turn.
+    More,
+    /// Something is full: do not read; the pump is woken, at the latest at this instant.
+    Paused(Option<Instant>),
+}
+
+/// Why a pump ended, and how many bytes of its last batch the socket took.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) cause: LossCause,
+    pub(crate) written: usize,
+}
+
+/// Moves the bytes of one connection until it ends.
+pub(crate) struct Pump<I, S> {
+    io: I,
+    side: S,
+    read: BytesMut,
+    read_bytes: usize,
+    write: Vec<u8>,
+    written: usize,
+    yielded: bool,
+    eof: bool,
+    paused: Option<Option<Instant>>,
+    stalled_since: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+    armed: Instant,
+    closing: Option<Closing>,
+}
+
+struct Closing {
+    why: &'static str,
+    shut: bool,
+    until: Instant,
+}
+
+/// Reads start small, so that a thousand idle connections cost little, and grow with traffic.
+const READ_BYTES_MIN: usize = 4 * 1024;
+const READ_BYTES_MAX: usize = 64 * 1024;
+
+/// A pump gives way to others on its arbiter after so many bytes or rounds.
+const TURN_BYTES: usize = 256 * 1024;
+const TURN_ROUNDS: usize = 8;
+
+/// How long an orderly close waits for the peer's.
+const LINGER: Duration = Duration::from_secs(2);
+
+impl<I, S> Pump<I, S>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    S: Side + Unpin,
+{
+    /// A pump over a connection whose handshake is done; `read` holds what came behind it.
+    pub(crate) fn new(io: I, side: S, read: BytesMut) -> Self {
+        let now = Instant::now();
+        Self {
+            io,
+            side,
+            read,
+            read_bytes: READ_BYTES_MIN,
+            write: Vec::new(),
+            written: 0,
+            yielded: false,
+            eof: false,
+            paused: None,
+            stalled_since: None,
+            timer: Box::pin(tokio::time::sleep_until(now.into())),
+            armed: now,
+            closing: None,
+        }
+    }
+
+    fn io_state(&self) -> IoState {
+        IoState {
+            written: self.written,
+            stalled_since: self.stalled_since,
+            reading_paused: self.paused.is_some(),
+        }
+    }
+
+    /// Writes until nothing is left or the socket takes no more.
+    fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) -> Poll<Result<(), LossCause>> {
+        loop {
+            if self.written == self.write.len() {
+                self.side.transmit(&mut self.write, now, cx.waker());
+                self.written = 0;
+                if self.write.is_empty() {
+                    self.stalled_since = None;
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            let rest = self.write.get(self.written..).unwrap_or_default();
+            match Pin::new(&mut self.io).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(LossCause::Closed)),
+                Poll::Ready(Ok(bytes)) => {
+                    self.written += bytes;
+                    self.stalled_since = None;
+                    *budget = budget.saturating_sub(bytes);
+                    if *budget == 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(io_cause(&error))),
+                Poll::Pending => {
+                    self.stalled_since.get_or_insert(now);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Goes on with what was read, then reads once. Ready: something happened, there may be more.
+    fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) -> Poll<Result<Progress, LossCause>> {
+        let progress = self.side.advance(&mut self.read, now, cx.waker())?;
+        self.paused = match progress {
+            Progress::Paused(until) => Some(until),
+            Progress::Drained | Progress::More => None,
+        };
+        if progress != Progress::Drained {
+            return Poll::Ready(Ok(progress));
+        }
+        if self.eof {
+            return Poll::Ready(Err(LossCause::Closed));
+        }
+        if self.read.capacity() - self.read.len() < self.read_bytes {
+            self.read.reserve(self.read_bytes);
+        }
+        match ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read)) {
+            Ok(0) => self.eof = true,
+            Ok(bytes) => {
+                *budget = budget.saturating_sub(bytes);
+                if bytes >= self.read_bytes {
+                    self.read_bytes = (self.read_bytes * 4).min(READ_BYTES_MAX);
+                }
+                self.side.handle_data(&mut self.read, now)?;
+            }
+            Err(error) => return Poll::Ready(Err(io_cause(&error))),
+        }
+        Poll::Ready(Ok(Progress::Drained))
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), LossCause>> {
+        let io = self.io_state();
+        let mut next = self.side.poll_timeout(&io);
+        if let Some(Some(until)) = self.paused {
+            next = next.min(until);
+        }
+        if let Some(closing) = &self.closing {
+            next = next.min(closing.until);
+        }
+        if next <= now {
+            self.side.handle_timeout(now, &io)?;
+            if self.read.is_empty() && self.read_bytes > READ_BYTES_MIN {
+                // Nothing much happens: give the large buffer back.
+                self.read_bytes = READ_BYTES_MIN;
+                self.read = BytesMut::new();
+            }
+            next = self.side.poll_timeout(&io).max(now + TIMER_MIN);
+        }
+        if next < self.armed || self.armed <= now {
+            self.armed = next;
+            self.timer.as_mut().reset(next.into());
+        }
+        if self.timer.as_mut().poll(cx).is_ready() {
+            // Due again while we looked.
+            self.armed = now;
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Ends an orderly close: our half is shut, the peer's bytes are read and dropped until its end or the limit.
+    fn poll_close(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<LossCause> {
+        let Some(closing) = &mut self.closing else { return Poll::Pending };
+        if now >= closing.until {
+            return Poll::Ready(LossCause::Ended(closing.why));
+        }
+        if !closing.shut {
+            match Pin::new(&mut self.io).poll_shutdown(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(LossCause::Ended(closing.why)),
+                Poll::Ready(Ok(())) => closing.shut = true,
+            }
+        }
+        loop {
+            self.read.clear();
+            self.read.reserve(READ_BYTES_MIN);
+            match ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read)) {
+                Ok(0) | Err(_) => return Poll::Ready(LossCause::Ended(closing.why)),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<LossCause> {
+        if self.closing.is_none() {
+            match self.turn_open(cx, now) {
+                Poll::Ready(Err(cause)) => return Poll::Ready(cause),
+                Poll::Ready(Ok(())) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+            if self.written == self.write.len()
+                && let Some(why) = self.side.wants_close()
+            {
+                self.closing = Some(Closing { why, shut: false, until: now + LINGER });
+            }
+        }
+        if let Poll::Ready(cause) = self.poll_close(cx, now) {
+            return Poll::Ready(cause);
+        }
+        match self.poll_timer(cx, now) {
+            Poll::Ready(Err(cause)) => Poll::Ready(cause),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Reads and writes in turn until neither goes on, or the budget is used (then it wakes itself).
+    fn turn_open(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), LossCause>> {
+        if !self.yielded && self.written == self.write.len() && self.side.wants_write() {
+            self.yielded = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.yielded = false;
+        let mut budget = TURN_BYTES;
+        for _ in 0..TURN_ROUNDS {
+            if let Poll::Ready(Err(cause)) = self.poll_write(cx, now, &mut budget) {
+                return Poll::Ready(Err(cause));
+            }
+            match self.poll_read(cx, now, &mut budget) {
+                Poll::Ready(Err(cause)) => return Poll::Ready(Err(cause)),
+                Poll::Ready(Ok(Progress::More)) => break,
+                Poll::Ready(Ok(Progress::Paused(_))) | Poll::Pending => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(Progress::Drained)) => {}
+            }
+            if budget == 0 {
+                break;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The timer is never armed closer than this: deadlines are kept to a few milliseconds.
+const TIMER_MIN: Duration = Duration::from_millis(1);
+
+impl<I, S> Future for Pump<I, S>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    S: Side + Unpin,
+{
+    type Output = Ended;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        let this = &mut *self;
+        let now = Instant::now();
+        let overslept = now.saturating_duration_since(this.armed);
+        let cause = if overslept > this.side.pause_max() && this.closing.is_none() {
+            // The timer should have run long ago: this process stood still, and its peers have given it up.
+            LossCause::Suspended { for_ms: overslept.as_millis() }
+        } else {
+            ready!(this.turn(cx, now))
+        };
+        Poll::Ready(Ended { cause, written: this.written })
+    }
+}
+
+fn io_cause(error: &std::io::Error) -> LossCause {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => LossCause::Closed,
+        _ => LossCause::Io(Arc::from(error.to_string())),
+    }
+}
