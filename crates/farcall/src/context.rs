@@ -1,0 +1,165 @@
+//! What every part of one node shares: who it is, what it may, what it counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use farcall_proto::link::Limits;
+use farcall_proto::link::handshake::{Cookie, Keyring, KeyringError, Local, PeerParams};
+use farcall_proto::peer::{Incarnation, NodeName};
+use parking_lot::RwLock;
+use tokio::sync::Notify;
+
+use crate::config::Config;
+use crate::discovery::Discovery;
+use crate::logging::{RateLimit, limited};
+use crate::metrics::Metrics;
+use crate::registry::Registry;
+
+/// The protocol versions this node speaks.
+const VERSIONS: std::ops::RangeInclusive<u8> = 1..=1;
+
+/// One node, without its actors.
+pub(crate) struct Context {
+    pub(crate) name: NodeName,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) config: Config,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) metrics: Metrics,
+    pub(crate) discovery: Arc<dyn Discovery>,
+    pub(crate) logs: RateLimit,
+    keyring: RwLock<Keyring>,
+    draining: AtomicBool,
+    drain_begun: Notify,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    pub(crate) fn new(
+        name: NodeName,
+        config: Config,
+        keyring: Keyring,
+        registry: Arc<Registry>,
+        discovery: Arc<dyn Discovery>,
+    ) -> Result<Arc<Self>, getrandom::Error> {
+        let incarnation = Incarnation(u64::from_le_bytes(random()?));
+        Ok(Arc::new(Self {
+            name,
+            incarnation,
+            config,
+            registry,
+            metrics: Metrics::default(),
+            discovery,
+            logs: RateLimit::new(),
+            keyring: RwLock::new(keyring),
+            draining: AtomicBool::new(false),
+            drain_begun: Notify::new(),
+        }))
+    }
+
+    /// The cookies accepted now.
+    pub(crate) fn keyring(&self) -> Keyring {
+        self.keyring.read().clone()
+    }
+
+    /// Accepts these cookies from now on; connections that are up stay.
+    pub(crate) fn set_keyring(&self, keyring: Keyring) {
+        *self.keyring.write() = keyring;
+    }
+
+    /// What this node says of itself in a handshake.
+    pub(crate) fn local(&self) -> Local {
+        Local {
+            name: self.name.clone(),
+            incarnation: self.incarnation,
+            params: self.params(),
+            cluster: self.config.cluster.clone(),
+            versions: VERSIONS,
+        }
+    }
+
+    fn params(&self) -> PeerParams {
+        let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        let limits = self.limits();
+        PeerParams {
+            message_bytes_max: number(limits.message_bytes_max),
+            fragment_bytes: number(limits.fragment_bytes),
+            in_flight_max: number(limits.in_flight_max),
+            reassembly_bytes_max: number(limits.reassembly_bytes_max),
+            tick_ms: u32::try_from(limits.tick.as_millis()).unwrap_or(u32::MAX),
+            tick_intensity: limits.tick_intensity,
+            compress: crate::compress::INFLATES,
+            flags: 0,
+            extensions: Default::default(),
+        }
+    }
+
+    /// What a peer on the loopback of this node itself would have announced.
+    pub(crate) fn own_params(&self) -> PeerParams {
+        self.params()
+    }
+
+    /// The bounds of each connection.
+    pub(crate) fn limits(&self) -> Limits {
+        let config = &self.config;
+        Limits {
+            message_bytes_max: config.message_bytes_max,
+            fragment_bytes: config.fragment_bytes,
+            unsent_bytes_max: config.unsent_bytes_max,
+            in_flight_max: config.in_flight_max,
+            reassembly_bytes_max: config.reassembly_bytes_max,
+            streams_max: config.streams_max,
+            routes_max: config.routes_max,
+            tick: config.tick,
+            tick_intensity: u8::try_from(config.tick_intensity).unwrap_or(u8::MAX),
+            write_stall_timeout: config.write_stall_timeout,
+            promise_ttl: config.promise_ttl,
+        }
+    }
+
+    /// One line per second and reason about what a peer did.
+    pub(crate) fn log_limited(&self, level: log::Level, reason: &'static str, peer: &NodeName, what: &str) {
+        limited!(self.logs, Instant::now(), reason, level, node:% = self.name, peer:% = peer; "{what}");
+    }
+
+    /// No new work from now on.
+    pub(crate) fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.drain_begun.notify_waiters();
+    }
+
+    /// Whether this node is shutting down.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Resolves when this node begins to shut down.
+    pub(crate) async fn drained(&self) {
+        loop {
+            let begun = self.drain_begun.notified();
+            tokio::pin!(begun);
+            begun.as_mut().enable();
+            if self.is_draining() {
+                return;
+            }
+            begun.await;
+        }
+    }
+}
+
+/// Bytes from the operating system.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A keyring of one cookie given as bytes, with others accepted.
+pub(crate) fn keyring(primary: Cookie, others: Vec<Cookie>) -> Result<Keyring, KeyringError> {
+    others.into_iter().try_fold(Keyring::new(primary), Keyring::accepting)
+}

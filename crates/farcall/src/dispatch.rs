@@ -1,0 +1,362 @@
+//! From frames to mailboxes: groups what one read brought by actor and hands each actor one batch.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use farcall_proto::failure::Rejected;
+use farcall_proto::link::frame::{Definition, NO_DEADLINE};
+use farcall_proto::link::liveness::IoState;
+use farcall_proto::link::{Inbound, LossCause, Payload, Request, RequestKind, Slice};
+use farcall_proto::link::outbox::Body;
+
+use crate::backlog::Admission;
+use crate::batch::{Batch, Item, ItemPayload, Want};
+use crate::context::Context;
+use crate::port::AnswerPort;
+use crate::registry::{Registration, Resolved};
+use crate::transport::{Progress, Side};
+
+/// The answering side of a connection, as its pump drives it.
+pub(crate) struct Dispatch {
+    context: Arc<Context>,
+    port: Arc<AnswerPort>,
+    routes: Vec<Route>,
+    handlers: Vec<Handler>,
+    /// Handlers that got something from the slice at hand.
+    touched: Vec<usize>,
+    chunk: Bytes,
+    pending: VecDeque<Inbound>,
+    slice: Slice,
+    /// Casts that were refused, for those who ask later: (route, number, why), the oldest forgotten first.
+    refused: VecDeque<(u32, u64, Rejected)>,
+    forgotten: bool,
+    woken: Vec<Waker>,
+    received_at: Instant,
+}
+
+/// A route number of this connection, looked up again when the registry changed.
+struct Route {
+    definition: Box<Definition>,
+    generation: u64,
+    target: Result<RouteTarget, Rejected>,
+}
+
+#[derive(Clone)]
+struct RouteTarget {
+    resolved: Resolved,
+    handler: usize,
+}
+
+struct Handler {
+    registration: Arc<Registration>,
+    items: VecDeque<Item>,
+    bytes: usize,
+}
+
+/// At most this much of a read is dispatched before the actors get their turn.
+const SLICE_FRAMES: usize = 128;
+const SLICE_BYTES: usize = 64 * 1024;
+
+/// So many refused casts are remembered for those who ask.
+const REFUSED_MAX: usize = 1024;
+
+impl Dispatch {
+    pub(crate) fn new(context: Arc<Context>, port: Arc<AnswerPort>, now: Instant) -> Self {
+        Self {
+            context,
+            port,
+            routes: Vec::new(),
+            handlers: Vec::new(),
+            touched: Vec::new(),
+            chunk: Bytes::new(),
+            pending: VecDeque::new(),
+            slice: Slice::default(),
+            refused: VecDeque::new(),
+            forgotten: false,
+            woken: Vec::new(),
+            received_at: now,
+        }
+    }
+
+    fn resolve(&mut self, definition: &Definition) -> Result<RouteTarget, Rejected> {
+        let resolved = self.context.registry.resolve(definition)?;
+        let known = self.handlers.iter().position(|known| Arc::ptr_eq(&known.registration, &resolved.registration));
+        let handler = known.unwrap_or_else(|| {
+            // A place whose actor is gone is used again, so that the table does not grow with restarts.
+            let free = self.handlers.iter().position(|old| !old.registration.is_alive() && old.items.is_empty());
+            let fresh = Handler { registration: resolved.registration.clone(), items: VecDeque::new(), bytes: 0 };
+            match free.and_then(|index| self.handlers.get_mut(index).map(|place| (index, place))) {
+                Some((index, place)) => {
+                    *place = fresh;
+                    index
+                }
+                None => {
+                    self.handlers.push(fresh);
+                    self.handlers.len() - 1
+                }
+            }
+        });
+        Ok(RouteTarget { resolved, handler })
+    }
+
+    /// Where a route leads now.
+    fn target(&mut self, route: u32) -> Result<RouteTarget, Rejected> {
+        let generation = self.context.registry.generation();
+        let index = route as usize;
+        let Some(found) = self.routes.get(index) else { return Err(Rejected::NoSuchActor) };
+        let alive = found.target.as_ref().is_ok_and(|target| target.resolved.registration.is_alive());
+        if found.generation == generation && (alive || found.target.is_err()) {
+            return found.target.clone();
+        }
+        let definition = found.definition.clone();
+        let target = self.resolve(&definition);
+        if let Some(found) = self.routes.get_mut(index) {
+            found.generation = generation;
+            found.target = target.clone();
+        }
+        target
+    }
+
+    /// Dispatches what is pending; an instant if an actor's mailbox is full and worth waiting for.
+    fn dispatch(&mut self, now: Instant, pump: &Waker) -> Option<Instant> {
+        let mut wait = None;
+        while let Some(item) = self.pending.pop_front() {
+            match item {
+                Inbound::Define { definition, .. } => {
+                    let generation = self.context.registry.generation();
+                    let target = self.resolve(&definition);
+                    self.routes.push(Route { definition, generation, target });
+                }
+                Inbound::Request(request) => {
+                    if let Err(request) = self.request(request, now, pump) {
+                        self.pending.push_front(Inbound::Request(*request));
+                        wait = Some(now + self.context.config.mailbox_patience);
+                        break;
+                    }
+                }
+                Inbound::Cancel(id) => self.port.note_cancelled(id),
+                Inbound::Confirm { id, route, cast } => self.confirm(id, route, cast),
+            }
+        }
+        self.hand_over();
+        wait
+    }
+
+    /// Puts a request into its actor's batch; gives it back if the mailbox is full but moves.
+    fn request(&mut self, request: Request, now: Instant, pump: &Waker) -> Result<(), Box<Request>> {
+        if !matches!(request.kind, RequestKind::Cast { .. }) {
+            self.port.forget_cancelled_slot(request.id.slot);
+        }
+        let target = match self.target(request.route) {
+            Ok(target) => target,
+            Err(rejected) => {
+                self.refuse(&request, rejected);
+                return Ok(());
+            }
+        };
+        let bytes = match &request.payload {
+            Payload::Chunk { start, end } => (end - start) as usize,
+            Payload::Whole(bytes) => bytes.len(),
+        };
+        let Some(handler) = self.handlers.get_mut(target.handler) else { return Ok(()) };
+        let backlog = &handler.registration.backlog;
+        match backlog.admit(bytes, now, self.context.config.mailbox_patience) {
+            Admission::Admitted => {}
+            Admission::Moving => {
+                backlog.wake_when_moved(pump);
+                self.context.metrics.reads_paused.up();
+                return Err(Box::new(request));
+            }
+            Admission::Stuck => {
+                self.refuse(&request, Rejected::Busy("the actor's mailbox".to_owned()));
+                return Ok(());
+            }
+        }
+        let want = match request.kind {
+            RequestKind::Call => Want::Value,
+            RequestKind::Open { window } => Want::Items { window },
+            RequestKind::Cast { .. } | RequestKind::Deliver => Want::Nothing,
+        };
+        let deadline = (request.deadline_ms != NO_DEADLINE)
+            .then(|| self.received_at + Duration::from_millis(u64::from(request.deadline_ms)));
+        let payload = match request.payload {
+            Payload::Chunk { start, end } => ItemPayload::Chunk { start: start as usize, end: end as usize },
+            Payload::Whole(bytes) => ItemPayload::Whole(bytes),
+        };
+        if handler.items.is_empty() {
+            self.touched.push(target.handler);
+        }
+        handler.bytes += bytes;
+        let (entry, version) = (target.resolved.entry, target.resolved.version);
+        let item = Item { want, id: request.id, entry, version, deadline, compressed: request.compressed, payload };
+        handler.items.push_back(item);
+        if request.kind == RequestKind::Deliver {
+            self.port.pump(|link, _, _| link.reply(request.id, false, Body::Borrowed(&[])));
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, request: &Request, rejected: Rejected) {
+        let metrics = &self.context.metrics;
+        metrics.refused.up();
+        if let Some(route) = self.routes.get(request.route as usize) {
+            let what = format!("refused {} to {}: {rejected}", route.definition.message, route.definition.actor);
+            self.port.note_refused(reason(&rejected), &what);
+        }
+        match request.kind {
+            RequestKind::Cast { nth } => {
+                metrics.casts_refused.up();
+                if self.refused.len() >= REFUSED_MAX {
+                    self.refused.pop_front();
+                    self.forgotten = true;
+                }
+                self.refused.push_back((request.route, nth, rejected));
+            }
+            _ => self.port.pump(|link, _, _| link.reply_fault(request.id, &rejected.into())),
+        }
+    }
+
+    /// Was that cast accepted? Everything before this frame on its route was dispatched before.
+    fn confirm(&mut self, id: farcall_proto::link::frame::RequestId, route: u32, cast: u64) {
+        let refused = self.refused.iter().find(|(of, nth, _)| *of == route && *nth == cast);
+        let fault = refused.map(|(_, _, rejected)| rejected.clone().into());
+        self.port.pump(|link, _, _| match &fault {
+            Some(fault) => link.reply_fault(id, fault),
+            None => link.reply(id, false, Body::Borrowed(&[])),
+        });
+    }
+
+    /// One message to each actor that got something.
+    fn hand_over(&mut self) {
+        for index in self.touched.drain(..) {
+            let Some(handler) = self.handlers.get_mut(index) else { continue };
+            let mut items = std::mem::take(&mut handler.items);
+            let bytes = std::mem::take(&mut handler.bytes);
+            self.context.metrics.delivered.add(items.len() as u64);
+            let chunk = own_chunk(&self.chunk, &mut items, bytes);
+            let registration = &handler.registration;
+            let batch = Batch::new(self.port.clone(), registration.backlog.clone(), chunk, items);
+            // `do_send` ignores the mailbox's capacity on purpose: the backlog has admitted every item of it.
+            // If the actor is gone meanwhile, the batch's drop answers for each item.
+            registration.recipient.do_send(batch);
+        }
+    }
+}
+
+/// A batch that needs little of a large chunk gets its own copy, so that one waiting item does not hold it all.
+fn own_chunk(chunk: &Bytes, items: &mut VecDeque<Item>, bytes: usize) -> Bytes {
+    if chunk.len() < CHUNK_SHARED_MIN || bytes >= chunk.len() / 4 {
+        return chunk.clone();
+    }
+    let mut own = Vec::with_capacity(bytes);
+    for item in items {
+        if let ItemPayload::Chunk { start, end } = &mut item.payload {
+            let from = own.len();
+            own.extend_from_slice(chunk.get(*start..*end).unwrap_or_default());
+            (*start, *end) = (from, own.len());
+        }
+    }
+    own.into()
+}
+
+/// Smaller chunks are shared without looking.
+const CHUNK_SHARED_MIN: usize = 4096;
+
+/// A short stable word for logs.
+fn reason(rejected: &Rejected) -> &'static str {
+    match rejected {
+        Rejected::NoSuchActor => "no_such_actor",
+        Rejected::NoSuchMessage => "no_such_message",
+        Rejected::Incompatible(_) => "incompatible",
+        Rejected::Unauthorized => "unauthorized",
+        Rejected::WrongVersion { .. } => "wrong_version",
+        Rejected::Busy(_) => "busy",
+        _ => "refused",
+    }
+}
+
+impl Side for Dispatch {
+    fn handle_data(&mut self, _buffer: &mut BytesMut, now: Instant) -> Result<(), LossCause> {
+        self.received_at = now;
+        self.port.pump(|link, _, _| link.received(now));
+        Ok(())
+    }
+
+    fn advance(&mut self, buffer: &mut BytesMut, now: Instant, pump: &Waker) -> Result<Progress, LossCause> {
+        if self.pending.is_empty() {
+            let (slice, woken) = (&mut self.slice, &mut self.woken);
+            let result = self.port.pump(|link, sleeping, last_used| {
+                if !link.wants_read() {
+                    // Answers pile up: the writer wakes this pump anyway, when it gets rid of some.
+                    *sleeping = Some(pump.clone());
+                    return Ok(false);
+                }
+                link.handle_data(buffer, SLICE_FRAMES, SLICE_BYTES, slice)?;
+                link.poll_woken(woken);
+                if !slice.items.is_empty() {
+                    *last_used = now;
+                }
+                Ok(true)
+            });
+            self.woken.drain(..).for_each(Waker::wake);
+            if !result.map_err(LossCause::Protocol)? {
+                return Ok(Progress::Paused(None));
+            }
+            self.chunk = std::mem::take(&mut self.slice.chunk);
+            self.pending.extend(self.slice.items.drain(..));
+        }
+        if let Some(until) = self.dispatch(now, pump) {
+            return Ok(Progress::Paused(Some(until)));
+        }
+        let whole = self.chunk.len();
+        self.chunk = Bytes::new();
+        Ok(if whole > 0 && !buffer.is_empty() { Progress::More } else { Progress::Drained })
+    }
+
+    fn transmit(&mut self, buffer: &mut Vec<u8>, now: Instant, pump: &Waker) {
+        self.port.pump(|link, sleeping, last_used| {
+            link.poll_transmit(buffer, now);
+            *sleeping = if buffer.is_empty() {
+                Some(pump.clone())
+            } else {
+                *last_used = if link.in_flight() > 0 { now } else { *last_used };
+                None
+            };
+        });
+    }
+
+    fn wants_write(&mut self) -> bool {
+        self.port.pump(|link, _, _| link.wants_write())
+    }
+
+    fn poll_timeout(&mut self, io: &IoState) -> Instant {
+        let alive = self.port.pump(|link, _, _| link.poll_timeout(io));
+        match self.context.config.acceptor_idle {
+            Some(idle) if self.port.is_quiet() => alive.min((self.port.last_used() + idle).max(self.received_at)),
+            _ => alive,
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant, io: &IoState) -> Result<(), LossCause> {
+        if let Some(idle) = self.context.config.acceptor_idle
+            && self.port.is_quiet()
+            && now.saturating_duration_since(self.port.last_used()) >= idle
+        {
+            self.port.goodbye(farcall_proto::link::frame::Goodbye::Idle);
+            // Asked once per idle time; the caller closes when its last answer is in.
+            self.port.pump(|_, _, last_used| *last_used = now);
+        }
+        self.port.pump(|link, _, _| link.handle_timeout(now, io))
+    }
+
+    fn wants_close(&mut self) -> Option<&'static str> {
+        None
+    }
+
+    fn pause_max(&mut self) -> Duration {
+        self.port.pump(|link, _, _| link.pause_max())
+    }
+}
