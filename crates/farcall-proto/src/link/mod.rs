@@ -1,1 +1,3 @@
 //! One connection as a value.
+
+pub mod handshake;
