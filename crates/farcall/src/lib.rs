@@ -16,3 +16,6 @@ pub mod __private {
     pub use postcard_schema;
     pub use serde;
 }
+mod cookie;
+
+pub use cookie::{CookieFile, CookieFileError};
