@@ -1,0 +1,57 @@
+//! How long to leave a peer alone after a failure: exponential, with full jitter, so that peers do not come back in step.
+
+use std::time::{Duration, Instant};
+
+/// The pause between attempts at one target.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    min: Duration,
+    max: Duration,
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Backoff {
+    pub(crate) fn new(min: Duration, max: Duration) -> Self {
+        Self { min, max, failures: 0, until: None }
+    }
+
+    /// Whether the pause still runs.
+    pub(crate) fn holds(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    /// An attempt failed; gives the pause. `jitter` is a random number from 0 to 1: the pause lies between half of
+    /// its length and all of it.
+    pub(crate) fn failed(&mut self, now: Instant, jitter: f64) -> Duration {
+        let length = self.min.saturating_mul(1 << self.failures.min(20)).min(self.max);
+        self.failures = self.failures.saturating_add(1);
+        let pause = length.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0));
+        self.until = Some(now + pause);
+        pause
+    }
+
+    /// An attempt succeeded and lasted.
+    pub(crate) fn reset(&mut self) {
+        self.failures = 0;
+        self.until = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_up_to_its_limit_and_starts_again_after_success() {
+        let now = Instant::now();
+        let ms = Duration::from_millis;
+        let mut backoff = Backoff::new(ms(100), ms(1000));
+        let pauses: Vec<_> = (0..5).map(|_| backoff.failed(now, 1.0)).collect();
+        assert_eq!(pauses, [ms(100), ms(200), ms(400), ms(800), ms(1000)]);
+        assert!(backoff.holds(now + ms(999)) && !backoff.holds(now + ms(1000)));
+        backoff.reset();
+        assert!(!backoff.holds(now));
+        assert_eq!(backoff.failed(now, 0.0), ms(50), "jitter halves it at the most");
+    }
+}

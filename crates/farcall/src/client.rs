@@ -1,0 +1,370 @@
+//! Clients: one per target in use. The actor owns the connection's life; callers talk to the shared [`Conn`].
+//!
+//! ```text
+//!        first request                    up                      ended
+//!  Idle ──────────────► Opening ────────────────► Up ───────────────────► Idle
+//!                          │ failed                                        ▲
+//!                          └───────► Backoff (callers are told at once) ───┘ when it is over
+//! ```
+//! The actor resolves, dials, shakes hands and starts the pump, one attempt per message [`Dial`]. If it dies, its
+//! connection is lost like any other, and the dispatcher starts another actor for the next attempt.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, ActorContext, Context as ActorCtx, Handler, Message};
+use bytes::BytesMut;
+use farcall_proto::failure::NotSent;
+use farcall_proto::link::handshake::PeerParams;
+use farcall_proto::link::{LossCause, PEER_DRAINING};
+use farcall_proto::peer::NodeName;
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::acceptor::{self, Acceptors, Stop};
+use crate::backoff::Backoff;
+use crate::conn::{Asking, Conn};
+use crate::context::Context;
+use crate::handshaking;
+use crate::logging::limited;
+use crate::socket;
+use crate::transport::{Ended, Pump};
+
+/// Which connection to a node: the common one, or one of those that keys share.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ConnKey {
+    pub(crate) node: NodeName,
+    /// 0 is the common one.
+    pub(crate) lane: u32,
+}
+
+/// One target in use, as callers see it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    key: ConnKey,
+    context: Arc<Context>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    conn: Option<Arc<Conn>>,
+    backoff: Backoff,
+    /// What the last attempt ended with, told to callers until the backoff is over.
+    failure: NotSent,
+}
+
+/// What a caller gets that wants to send now.
+pub(crate) enum Way {
+    /// Use this.
+    Conn(Arc<Conn>),
+    /// Use this, and have it dialled.
+    Fresh(Arc<Conn>),
+    /// Nothing for now.
+    Closed(NotSent),
+}
+
+impl Client {
+    pub(crate) fn new(key: ConnKey, context: Arc<Context>) -> Self {
+        let backoff = Backoff::new(context.config.backoff_min, context.config.backoff_max);
+        let failure = NotSent::ConnectFailed("never tried".into());
+        Self { key, context, state: Mutex::new(State { conn: None, backoff, failure }) }
+    }
+
+    pub(crate) fn node(&self) -> &NodeName {
+        &self.key.node
+    }
+
+    /// The connection to use now; a fresh one has to be dialled.
+    pub(crate) fn way(&self, now: Instant) -> Way {
+        let mut state = self.state.lock();
+        if let Some(conn) = &state.conn {
+            if !conn.is_retired() {
+                return Way::Conn(conn.clone());
+            }
+            if conn.closing() == Some(PEER_DRAINING) {
+                return Way::Closed(NotSent::Draining(self.key.node.as_str().into()));
+            }
+        }
+        if self.context.is_draining() {
+            return Way::Closed(NotSent::Draining(self.context.name.as_str().into()));
+        }
+        if state.backoff.holds(now) {
+            return Way::Closed(state.failure.clone());
+        }
+        let conn = Arc::new(Conn::new(self.context.limits(), now));
+        state.conn = Some(conn.clone());
+        Way::Fresh(conn)
+    }
+
+    /// The connection, if there is one in any state.
+    pub(crate) fn conn(&self) -> Option<Arc<Conn>> {
+        self.state.lock().conn.clone()
+    }
+
+    /// Whether its connection is up.
+    pub(crate) fn is_up(&self) -> bool {
+        self.state.lock().conn.as_ref().is_some_and(|conn| conn.is_up())
+    }
+
+    /// Nothing depends on it: no connection, no backoff to remember.
+    pub(crate) fn is_idle(&self, now: Instant) -> bool {
+        let state = self.state.lock();
+        state.conn.is_none() && !state.backoff.holds(now)
+    }
+
+    fn attempt_failed(&self, conn: &Arc<Conn>, failure: NotSent) {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        if state.conn.as_ref().is_some_and(|current| Arc::ptr_eq(current, conn)) {
+            state.conn = None;
+        }
+        state.failure = failure.clone();
+        let jitter = crate::context::random::<2>().map_or(0.5, |bytes| f64::from(u16::from_le_bytes(bytes)) / 65_536.0);
+        let pause = state.backoff.failed(now, jitter);
+        drop(state);
+        let lost = conn.lost(failure.clone(), LossCause::Ended("never connected"), 0);
+        self.note_lost_casts(lost.casts);
+        self.context.metrics.dials_failed.up();
+        limited!(
+            self.context.logs, now, "connect", log::Level::Warn,
+            node:% = self.context.name, peer:% = self.key.node, retry_ms = pause.as_millis();
+            "{failure}"
+        );
+    }
+
+    fn note_lost_casts(&self, casts: u64) {
+        if casts > 0 {
+            self.context.metrics.casts_lost.add(casts);
+        }
+    }
+
+    fn connected(&self, conn: &Conn, params: &PeerParams) {
+        conn.connected(params, Instant::now());
+        self.context.metrics.clients_up.up();
+        log::info!(target: "farcall", node:% = self.context.name, peer:% = self.key.node, lane = self.key.lane; "connected");
+    }
+
+    /// A connection that was up has ended.
+    fn ended(&self, conn: &Arc<Conn>, ended: Ended, since: Instant) {
+        let now = Instant::now();
+        let Ended { cause, written } = ended;
+        let mut state = self.state.lock();
+        if state.conn.as_ref().is_some_and(|current| Arc::ptr_eq(current, conn)) {
+            state.conn = None;
+        }
+        let orderly = matches!(cause, LossCause::Ended(_));
+        if orderly || now.saturating_duration_since(since) >= STABLE_AFTER {
+            state.backoff.reset();
+        }
+        drop(state);
+        self.context.metrics.clients_up.down();
+        let failure = NotSent::Disconnected(cause.to_string().into());
+        let lost = conn.lost(failure, cause.clone(), written);
+        if orderly {
+            log::info!(
+                target: "farcall", node:% = self.context.name, peer:% = self.key.node,
+                reason = cause.reason(); "disconnected: {cause}"
+            );
+            return;
+        }
+        if lost.unsent_bytes > 0 {
+            // How many of the unwritten bytes were casts is not counted; one at least may be lost.
+            self.note_lost_casts(lost.casts.min(1));
+        }
+        self.context.metrics.clients_lost.up();
+        limited!(
+            self.context.logs, now, cause.reason(), log::Level::Warn,
+            node:% = self.context.name, peer:% = self.key.node, unsent_bytes = lost.unsent_bytes;
+            "connection lost: {cause}"
+        );
+    }
+}
+
+/// A connection that lived this long was a good one: the next failure starts with the shortest backoff.
+const STABLE_AFTER: Duration = Duration::from_secs(1);
+
+/// The supervised actor of one target.
+pub(crate) struct ClientActor {
+    client: Arc<Client>,
+    acceptors: Arc<Acceptors>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl ClientActor {
+    pub(crate) fn new(client: Arc<Client>, acceptors: Arc<Acceptors>) -> Self {
+        Self { client, acceptors, task: None }
+    }
+}
+
+impl Actor for ClientActor {
+    type Context = ActorCtx<Self>;
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+impl Handler<Stop> for ClientActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+/// Make this connection.
+#[derive(Debug)]
+pub(crate) struct Dial(pub(crate) Arc<Conn>);
+
+impl Message for Dial {
+    type Result = ();
+}
+
+impl Handler<Dial> for ClientActor {
+    type Result = ();
+
+    fn handle(&mut self, Dial(conn): Dial, _: &mut Self::Context) {
+        // An older connection of this target that still finishes its last requests keeps its own task.
+        let life = Life { client: self.client.clone(), conn, up_since: None, done: false };
+        self.task = Some(actix_rt::spawn(live(life, self.acceptors.clone())));
+    }
+}
+
+/// One connection's life; however its task ends, every caller is told.
+struct Life {
+    client: Arc<Client>,
+    conn: Arc<Conn>,
+    up_since: Option<Instant>,
+    done: bool,
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        // The task was aborted or panicked: the client died.
+        match self.up_since {
+            Some(since) => {
+                let ended = Ended { cause: LossCause::Io("the client stopped".into()), written: usize::MAX };
+                self.client.ended(&self.conn, ended, since);
+            }
+            None => {
+                self.client.attempt_failed(&self.conn, NotSent::ConnectFailed("the client stopped".into()));
+            }
+        }
+    }
+}
+
+async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
+    let context = life.client.context.clone();
+    let idle = context.config.client_idle;
+    context.metrics.dials.up();
+    if life.client.key.node == context.name {
+        // To this node itself: no socket, the same rules.
+        let (ours, theirs) = tokio::io::duplex(OWN_LOOPBACK_BYTES);
+        acceptor::accept_own(theirs, &context, &acceptors);
+        life.client.connected(&life.conn, &context.own_params());
+        life.up_since = Some(Instant::now());
+        let ended = Pump::new(ours, Asking::new(life.conn.clone(), idle), BytesMut::new()).await;
+        life.end(ended);
+        return;
+    }
+    let opened = tokio::select! {
+        opened = open(&context, &life.client.key.node) => opened,
+        never = sweep(&life.conn) => match never {},
+    };
+    match opened {
+        Err(failure) => {
+            life.done = true;
+            life.client.attempt_failed(&life.conn, failure);
+        }
+        Ok((stream, params, rest)) => {
+            life.client.connected(&life.conn, &params);
+            life.up_since = Some(Instant::now());
+            let ended = Pump::new(stream, Asking::new(life.conn.clone(), idle), rest).await;
+            life.end(ended);
+        }
+    }
+}
+
+impl Life {
+    fn end(mut self, ended: Ended) {
+        self.done = true;
+        let since = self.up_since.unwrap_or_else(Instant::now);
+        self.client.ended(&self.conn, ended, since);
+    }
+}
+
+/// The buffer of this node's connection to itself, per direction.
+const OWN_LOOPBACK_BYTES: usize = 256 * 1024;
+
+/// While there is no connection yet, deadlines still pass.
+async fn sweep(conn: &Conn) -> std::convert::Infallible {
+    loop {
+        let now = Instant::now();
+        let next = conn.expire(now).map_or(SWEEP_EVERY, |deadline| deadline.saturating_duration_since(now));
+        tokio::time::sleep(next.clamp(Duration::from_millis(1), SWEEP_EVERY)).await;
+    }
+}
+
+/// A request that comes meanwhile is looked at within this.
+const SWEEP_EVERY: Duration = Duration::from_millis(10);
+
+/// Resolves, dials and shakes hands, each within its time.
+async fn open(context: &Context, node: &NodeName) -> Result<(TcpStream, PeerParams, BytesMut), NotSent> {
+    let deadline = tokio::time::Instant::now() + context.config.connect_timeout;
+    let mut stream = dial(context, node, deadline).await?;
+    let handshake = handshaking::initiate(&mut stream, context, node.clone());
+    match tokio::time::timeout(context.config.handshake_timeout, handshake).await {
+        Ok(Ok((established, rest))) => Ok((stream, established.params, rest)),
+        Ok(Err(error)) => {
+            context.metrics.handshakes_failed.up();
+            Err(NotSent::HandshakeFailed(format!("{node}: {error}").into()))
+        }
+        Err(_) => {
+            context.metrics.handshakes_failed.up();
+            let limit = context.config.handshake_timeout;
+            let why = format!("{node} accepted the connection and said nothing useful for {limit:?}");
+            Err(NotSent::HandshakeFailed(why.into()))
+        }
+    }
+}
+
+/// Tries every address of the node, best first, until one answers or the time is over.
+async fn dial(context: &Context, node: &NodeName, deadline: tokio::time::Instant) -> Result<TcpStream, NotSent> {
+    let limit = context.config.connect_timeout;
+    let addresses = match tokio::time::timeout_at(deadline, context.discovery.addresses(node)).await {
+        Ok(Ok(addresses)) if addresses.is_empty() => {
+            return Err(NotSent::NoAddress(format!("discovery knows no address of {node}").into()));
+        }
+        Ok(Ok(addresses)) => addresses,
+        Ok(Err(error)) => return Err(NotSent::NoAddress(error.to_string().into())),
+        Err(_) => {
+            return Err(NotSent::NoAddress(format!("discovery gave no answer for {node} within {limit:?}").into()));
+        }
+    };
+    let mut last = String::new();
+    for address in addresses {
+        let connect = TcpStream::connect((address.host(), address.port()));
+        match tokio::time::timeout_at(deadline, connect).await {
+            Ok(Ok(stream)) => {
+                let config = &context.config;
+                if let Err(error) = socket::configure(&stream, &config.tcp, config.write_stall_timeout) {
+                    last = format!("{node} at {address}: socket options: {error}");
+                    continue;
+                }
+                return Ok(stream);
+            }
+            Ok(Err(error)) => last = format!("{node} at {address}: {error}"),
+            Err(_) => {
+                return Err(NotSent::ConnectFailed(format!("{node} at {address}: no answer within {limit:?}").into()));
+            }
+        }
+    }
+    Err(NotSent::ConnectFailed(last.into()))
+}

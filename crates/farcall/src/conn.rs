@@ -1,0 +1,307 @@
+//! One attempt at a connection, and if it succeeds the connection: what callers and its pump share.
+//!
+//! Callers encode outside the lock, append under it, and wake the pump only if it sleeps. A `Conn` is used once: after it
+//! ended, the next one starts with empty tables, so nothing meant for the old one can reach the new one.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use farcall_proto::failure::{Failure, NotSent};
+use farcall_proto::link::handshake::PeerParams;
+use farcall_proto::link::liveness::IoState;
+use farcall_proto::link::outbox::Body;
+use farcall_proto::link::{
+    Casted, ClientLink, Limits, LossCause, NextItem, Outcome, Phase, RouteKey, Submit, Ticket,
+};
+use parking_lot::Mutex;
+
+use crate::transport::{Progress, Side};
+
+/// A connection, or the attempt at one.
+pub(crate) struct Conn {
+    inner: Mutex<Inner>,
+    /// Set once it takes nothing new; spares the lock when looking for a usable connection.
+    retired: AtomicBool,
+    /// Which codecs the peer inflates, known after the handshake.
+    inflates: AtomicU8,
+}
+
+struct Inner {
+    link: ClientLink<Waker>,
+    /// The pump's waker, while it sleeps.
+    sleeping: Option<Waker>,
+    last_used: Instant,
+    casts: u64,
+}
+
+impl std::fmt::Debug for Conn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Conn").field("retired", &self.is_retired()).finish_non_exhaustive()
+    }
+}
+
+impl Conn {
+    pub(crate) fn new(limits: Limits, now: Instant) -> Self {
+        let link = ClientLink::new(limits, now);
+        let inner = Inner { link, sleeping: None, last_used: now, casts: 0 };
+        Self { inner: Mutex::new(inner), retired: AtomicBool::new(false), inflates: AtomicU8::new(0) }
+    }
+
+    /// Whether it takes nothing new.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    /// Which codecs the peer inflates.
+    pub(crate) fn inflates(&self) -> u8 {
+        self.inflates.load(Ordering::Relaxed)
+    }
+
+    /// Runs `act` on the link; afterwards wakes the pump and whoever has something new, outside the lock.
+    fn with_link<R>(&self, act: impl FnOnce(&mut Inner) -> R) -> R {
+        let mut inner = self.inner.lock();
+        let result = act(&mut inner);
+        let mut woken = Vec::new();
+        inner.link.poll_woken(&mut woken);
+        let pump = if inner.link.wants_write() || !woken.is_empty() { inner.sleeping.take() } else { None };
+        if !matches!(inner.link.phase(), Phase::Opening | Phase::Up) {
+            self.retired.store(true, Ordering::Release);
+        }
+        drop(inner);
+        if let Some(pump) = pump {
+            pump.wake();
+        }
+        woken.into_iter().for_each(Waker::wake);
+        result
+    }
+
+    pub(crate) fn submit(&self, request: Submit<'_>, token: Waker, now: Instant) -> Result<Ticket, NotSent> {
+        self.with_link(|inner| {
+            inner.last_used = now;
+            inner.link.submit(request, token, now)
+        })
+    }
+
+    pub(crate) fn cast(
+        &self,
+        route: &RouteKey<'_>,
+        body: Body<'_>,
+        compressed: bool,
+        now: Instant,
+    ) -> Result<Casted, NotSent> {
+        self.with_link(|inner| {
+            let casted = inner.link.cast(route, body, compressed)?;
+            inner.last_used = now;
+            inner.casts += 1;
+            Ok(casted)
+        })
+    }
+
+    pub(crate) fn confirm(&self, cast: Casted, deadline: Option<Instant>, token: Waker) -> Result<Ticket, Failure> {
+        self.with_link(|inner| inner.link.confirm(cast, deadline, token))
+    }
+
+    pub(crate) fn ping(&self, deadline: Option<Instant>, token: Waker) -> Result<Ticket, NotSent> {
+        self.with_link(|inner| inner.link.ping(deadline, token))
+    }
+
+    /// Wakes the token when there is room.
+    pub(crate) fn wait_for_room(&self, token: Waker) {
+        self.with_link(|inner| inner.link.wait_for_room(token));
+    }
+
+    /// The outcome, once.
+    pub(crate) fn poll_outcome(&self, ticket: Ticket, waker: &Waker) -> Option<Outcome> {
+        self.with_link(|inner| inner.link.poll_outcome(ticket, |token| refresh(token, waker)))
+    }
+
+    /// The next item of a stream.
+    pub(crate) fn poll_item(&self, ticket: Ticket, waker: &Waker) -> NextItem {
+        self.with_link(|inner| {
+            inner.last_used = Instant::now();
+            inner.link.poll_item(ticket, || waker.clone())
+        })
+    }
+
+    /// Gives a request up.
+    pub(crate) fn cancel(&self, ticket: Ticket) {
+        // The token is dropped outside the lock: it may hold the last reference to anything.
+        drop(self.with_link(|inner| inner.link.cancel(ticket)));
+    }
+
+    /// The handshake is done.
+    pub(crate) fn connected(&self, peer: &PeerParams, now: Instant) {
+        self.inflates.store(peer.compress, Ordering::Relaxed);
+        self.with_link(|inner| inner.link.handle_connected(peer, now));
+    }
+
+    /// It ended, or was never made. Gives how many casts may have been lost with it.
+    pub(crate) fn lost(&self, unsent: NotSent, cause: LossCause, written: usize) -> Lost {
+        self.with_link(|inner| {
+            let unsent_bytes = inner.link.unsent_bytes();
+            inner.link.handle_lost(unsent, cause, written, Instant::now());
+            Lost { casts: inner.casts, unsent_bytes }
+        })
+    }
+
+    /// Takes nothing new; ends when what is in flight is done.
+    pub(crate) fn begin_close(&self, why: &'static str) {
+        self.with_link(|inner| {
+            inner.link.begin_close(why);
+            // The pump decides about closing.
+            if let Some(pump) = inner.sleeping.take() {
+                pump.wake();
+            }
+        });
+    }
+
+    /// Ends the requests whose deadline passed while there is no connection; gives when to come again.
+    pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
+        self.with_link(|inner| {
+            inner.link.expire(now);
+            inner.link.poll_deadline()
+        })
+    }
+
+    /// Whether it is up.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.inner.lock().link.phase(), Phase::Up)
+    }
+
+    /// Why it closes, if it does.
+    pub(crate) fn closing(&self) -> Option<&'static str> {
+        match self.inner.lock().link.phase() {
+            Phase::Closing(why) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Requests without an answer, and bytes not yet written.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let inner = self.inner.lock();
+        (inner.link.in_flight(), inner.link.unsent_bytes())
+    }
+}
+
+/// What was lost with a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lost {
+    /// Casts given to it in its life.
+    pub(crate) casts: u64,
+    /// Bytes that were not written.
+    pub(crate) unsent_bytes: usize,
+}
+
+fn refresh(token: &mut Waker, waker: &Waker) {
+    if !token.will_wake(waker) {
+        token.clone_from(waker);
+    }
+}
+
+/// The asking side of a connection, as its pump drives it.
+pub(crate) struct Asking {
+    conn: std::sync::Arc<Conn>,
+    idle: Option<Duration>,
+    woken: Vec<Waker>,
+}
+
+impl Asking {
+    pub(crate) fn new(conn: std::sync::Arc<Conn>, idle: Option<Duration>) -> Self {
+        Self { conn, idle, woken: Vec::new() }
+    }
+
+    fn with<R>(&mut self, act: impl FnOnce(&mut Inner) -> R) -> R {
+        let mut inner = self.conn.inner.lock();
+        let result = act(&mut inner);
+        inner.link.poll_woken(&mut self.woken);
+        if !matches!(inner.link.phase(), Phase::Opening | Phase::Up) {
+            self.conn.retired.store(true, Ordering::Release);
+        }
+        drop(inner);
+        self.woken.drain(..).for_each(Waker::wake);
+        result
+    }
+}
+
+impl Side for Asking {
+    fn handle_data(&mut self, buffer: &mut BytesMut, now: Instant) -> Result<(), LossCause> {
+        self.with(|inner| {
+            let before = inner.link.in_flight();
+            let result = inner.link.handle_data(buffer, now).map_err(LossCause::Protocol);
+            if before > 0 {
+                inner.last_used = now;
+            }
+            result
+        })
+    }
+
+    fn advance(&mut self, _: &mut BytesMut, _: Instant, _: &Waker) -> Result<Progress, LossCause> {
+        Ok(Progress::Drained)
+    }
+
+    fn transmit(&mut self, buffer: &mut Vec<u8>, now: Instant, pump: &Waker) {
+        self.with(|inner| {
+            inner.link.poll_transmit(buffer, now);
+            inner.sleeping = buffer.is_empty().then(|| pump.clone());
+        });
+    }
+
+    fn wants_write(&mut self) -> bool {
+        self.conn.inner.lock().link.wants_write()
+    }
+
+    fn poll_timeout(&mut self, io: &IoState) -> Instant {
+        let idle = self.idle;
+        let inner = self.conn.inner.lock();
+        let next = inner.link.poll_timeout(io);
+        match idle {
+            Some(idle) if inner.link.in_flight() == 0 => next.min(inner.last_used + idle),
+            _ => next,
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant, io: &IoState) -> Result<(), LossCause> {
+        let idle = self.idle;
+        self.with(|inner| {
+            inner.link.handle_timeout(now, io)?;
+            let unused = idle.is_some_and(|idle| now.saturating_duration_since(inner.last_used) >= idle);
+            if unused && inner.link.is_quiet() {
+                inner.link.begin_close(IDLE);
+            }
+            Ok(())
+        })
+    }
+
+    fn wants_close(&mut self) -> Option<&'static str> {
+        let inner = self.conn.inner.lock();
+        match inner.link.phase() {
+            Phase::Closing(why) if inner.link.is_quiet() => Some(why),
+            _ => None,
+        }
+    }
+
+    fn pause_max(&mut self) -> Duration {
+        self.conn.inner.lock().link.pause_max()
+    }
+}
+
+/// Why a connection that nobody used is closed.
+pub(crate) const IDLE: &str = "idle";
+
+/// An encoded message on its way into a connection: small ones are copied, large ones shared.
+#[derive(Debug, Clone)]
+pub(crate) enum Encoded<'a> {
+    Small(&'a [u8]),
+    Large(Bytes),
+}
+
+impl Encoded<'_> {
+    pub(crate) fn body(&self) -> Body<'_> {
+        match self {
+            Self::Small(bytes) => Body::Borrowed(bytes),
+            Self::Large(bytes) => Body::Shared(bytes.clone()),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The dispatcher: settles which client actor serves a target. It never dials and never waits.
+//!
+//! Callers find or make the shared [`Client`] in a table under a short lock, so a thousand simultaneous first calls
+//! end up in one connection. The dispatcher actor then sees to it that exactly one living client actor works for
+//! it: it starts one, or a new one when the old one died.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::{Actor, Addr, Context as ActorCtx, Handler, Message};
+use farcall_proto::failure::NotSent;
+use farcall_proto::peer::{NodeName, Target};
+use hashbrown::HashMap;
+use parking_lot::RwLock;
+
+use crate::acceptor::{Acceptors, Stop};
+use crate::client::{Client, ClientActor, ConnKey, Dial, Way};
+use crate::conn::Conn;
+use crate::context::Context;
+
+/// Every target in use, and the dispatcher that serves them.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    context: Arc<Context>,
+    table: RwLock<HashMap<ConnKey, Arc<Client>, ahash::RandomState>>,
+    dispatcher: Addr<Dispatcher>,
+}
+
+/// Idle entries are looked for when the table has grown by this many.
+const TIDY_EVERY: usize = 256;
+
+impl Clients {
+    /// Starts the dispatcher on this arbiter.
+    pub(crate) fn new(context: Arc<Context>, acceptors: Arc<Acceptors>) -> Self {
+        let dispatcher = Dispatcher { acceptors, clients: HashMap::new() }.start();
+        Self { context, table: RwLock::default(), dispatcher }
+    }
+
+    fn key(&self, target: &Target) -> ConnKey {
+        let lanes = self.context.config.connections_per_node_max.saturating_sub(1).max(1) as u64;
+        // Reduced modulo a number of connections, which fits.
+        let lane = target.key().map_or(0, |key| u32::try_from(key.hash() % lanes).unwrap_or(0) + 1);
+        ConnKey { node: target.node().clone(), lane }
+    }
+
+    fn client(&self, target: &Target) -> Arc<Client> {
+        let key = self.key(target);
+        if let Some(client) = self.table.read().get(&key) {
+            return client.clone();
+        }
+        let mut table = self.table.write();
+        if table.len() % TIDY_EVERY == TIDY_EVERY - 1 {
+            let now = Instant::now();
+            // Nobody else holds it: no caller is about to use it.
+            table.retain(|_, client| Arc::strong_count(client) > 1 || !client.is_idle(now));
+        }
+        let client = table
+            .entry(key.clone())
+            .or_insert_with(|| Arc::new(Client::new(key, self.context.clone())))
+            .clone();
+        self.context.metrics.clients.set(table.len() as u64);
+        client
+    }
+
+    /// The connection to use for this target now.
+    pub(crate) fn conn(&self, target: &Target, now: Instant) -> Result<Arc<Conn>, NotSent> {
+        let client = self.client(target);
+        match client.way(now) {
+            Way::Conn(conn) => Ok(conn),
+            Way::Fresh(conn) => {
+                self.dispatcher.do_send(Ensure { client, conn: conn.clone() });
+                Ok(conn)
+            }
+            Way::Closed(failure) => Err(failure),
+        }
+    }
+
+    /// Nodes with a living outgoing connection, sorted, each once, without this node.
+    pub(crate) fn nodes(&self) -> Vec<NodeName> {
+        let table = self.table.read();
+        let up = table.values().filter(|client| client.is_up()).map(|client| client.node().clone());
+        let mut nodes: Vec<_> = up.filter(|node| *node != self.context.name).collect();
+        drop(table);
+        nodes.sort();
+        nodes.dedup();
+        nodes
+    }
+
+    /// How many outgoing connections to this node are up, those of keys included.
+    pub(crate) fn connections(&self, node: &NodeName) -> usize {
+        let table = self.table.read();
+        table.values().filter(|client| client.node() == node && client.is_up()).count()
+    }
+
+    /// Every connection there is, in any state.
+    pub(crate) fn conns(&self) -> Vec<Arc<Conn>> {
+        self.table.read().values().filter_map(|client| client.conn()).collect()
+    }
+
+    /// Connections to one node, in any state.
+    pub(crate) fn conns_to(&self, node: &NodeName) -> Vec<Arc<Conn>> {
+        let table = self.table.read();
+        table.values().filter(|client| client.node() == node).filter_map(|client| client.conn()).collect()
+    }
+
+    /// Stops the actors of all clients of a node (or of all): their connections are lost.
+    pub(crate) fn stop(&self, node: Option<&NodeName>) {
+        self.dispatcher.do_send(StopClients { node: node.cloned() });
+    }
+}
+
+/// The actor that starts client actors.
+pub(crate) struct Dispatcher {
+    acceptors: Arc<Acceptors>,
+    clients: HashMap<*const Client, (Arc<Client>, Addr<ClientActor>), ahash::RandomState>,
+}
+
+impl Actor for Dispatcher {
+    type Context = ActorCtx<Self>;
+}
+
+/// See to it that somebody makes this connection.
+struct Ensure {
+    client: Arc<Client>,
+    conn: Arc<Conn>,
+}
+
+impl Message for Ensure {
+    type Result = ();
+}
+
+impl Handler<Ensure> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, Ensure { client, conn }: Ensure, _: &mut Self::Context) {
+        let key = Arc::as_ptr(&client);
+        let living = self.clients.get(&key).map(|(_, actor)| actor.clone()).filter(Addr::connected);
+        let actor = living.unwrap_or_else(|| {
+            self.clients.retain(|_, (client, actor)| actor.connected() && Arc::strong_count(client) > 2);
+            let actor = ClientActor::new(client.clone(), self.acceptors.clone()).start();
+            self.clients.insert(key, (client, actor.clone()));
+            actor
+        });
+        actor.do_send(Dial(conn));
+    }
+}
+
+/// Stop these client actors.
+struct StopClients {
+    node: Option<NodeName>,
+}
+
+impl Message for StopClients {
+    type Result = ();
+}
+
+impl Handler<StopClients> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, StopClients { node }: StopClients, _: &mut Self::Context) {
+        self.clients.retain(|_, (client, actor)| {
+            let chosen = node.as_ref().is_none_or(|node| client.node() == node);
+            if chosen {
+                actor.do_send(Stop);
+            }
+            !chosen
+        });
+    }
+}

@@ -1,0 +1,57 @@
+//! Options of TCP sockets, set on both ends and read back, because a setting that does not take is worse than none.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::config::TcpConfig;
+
+/// What is queued in the kernel and not yet on the wire: small frames do not wait behind more than this.
+const NOTSENT_LOWAT_BYTES: u32 = 128 * 1024;
+
+/// Sets what the configuration says on a connected socket; `peer_gone_after` bounds how long unacknowledged bytes
+/// are kept (`TCP_USER_TIMEOUT`).
+pub(crate) fn configure(stream: &TcpStream, config: &TcpConfig, peer_gone_after: Duration) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_nodelay(config.nodelay)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(config.keepalive_idle)
+        .with_interval(config.keepalive_interval)
+        .with_retries(config.keepalive_count);
+    socket.set_tcp_keepalive(&keepalive)?;
+    if let Some(bytes) = config.send_buffer_bytes {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = config.recv_buffer_bytes {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    #[cfg(target_os = "linux")]
+    {
+        socket.set_tcp_user_timeout(Some(peer_gone_after))?;
+        socket.set_tcp_notsent_lowat(NOTSENT_LOWAT_BYTES)?;
+        if socket.tcp_keepalive_time()? != config.keepalive_idle {
+            return Err(io::Error::other("the system did not take tcp.keepalive_idle"));
+        }
+    }
+    Ok(())
+}
+
+/// Pending connections the kernel keeps for an acceptor that is busy.
+const LISTEN_BACKLOG: i32 = 1024;
+
+/// Listens on an address; an IPv6 one takes IPv4 peers too unless `v6_only`.
+pub(crate) fn listen(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(v6_only)?;
+    }
+    // A node that restarts takes its port back although old connections still fade out.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(LISTEN_BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
