@@ -1,5 +1,8 @@
 //! The cluster runtime for actix: give an actor a name, and call it from any node.
 
 mod access;
+#[cfg_attr(not(test), expect(dead_code, reason = "the transport calls it"))]
+mod compress;
 
 pub use access::{AccessError, AccessList, AccessMode, RESERVED_ACTOR};
+pub use compress::{Compress, CompressError};
