@@ -1,0 +1,216 @@
+//! Every key there is: what the environment, the manual and "did you mean" are made from.
+
+use std::fmt;
+
+use self::Unit::{Bytes, Duration, List, Map, Number, Switch, Text};
+
+/// One key of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyDoc {
+    /// The key, with its table: `tcp.port`.
+    pub key: &'static str,
+    /// How its value is written.
+    pub unit: Unit,
+    /// The default as it would be written in the environment; `unset` where there is none.
+    pub default: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+impl KeyDoc {
+    /// The environment variable of this key: `FARCALL_TCP_PORT`.
+    pub fn variable(&self) -> String {
+        format!("FARCALL_{}", self.key.replace('.', "_").to_uppercase())
+    }
+}
+
+/// How the value of a key is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unit {
+    /// Any text.
+    Text,
+    /// `5s`, `100ms`.
+    Duration,
+    /// `64KiB`, or a number of bytes.
+    Bytes,
+    /// A whole number.
+    Number,
+    /// `true` or `false`.
+    Switch,
+    /// A list of texts; in the environment separated by commas.
+    List,
+    /// A table from text to text; in the environment `a@h=host:1,b@h=host:2`.
+    Map,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Duration => "duration",
+            Self::Bytes => "bytes",
+            Self::Number => "number",
+            Self::Switch => "true or false",
+            Self::List => "list",
+            Self::Map => "table",
+        })
+    }
+}
+
+/// Every key of the configuration, in the order of the manual.
+pub fn keys() -> &'static [KeyDoc] {
+    KEYS
+}
+
+const fn key(key: &'static str, unit: Unit, default: &'static str, doc: &'static str) -> KeyDoc {
+    KeyDoc { key, unit, default, doc }
+}
+
+#[rustfmt::skip] // a table
+const KEYS: &[KeyDoc] = &[
+    // Who and where.
+    key("name", Text, "unset", "the node's name, name@host; needed to start unless the builder gives it"),
+    key("cluster", Text, "farcall", "nodes of clusters with different names refuse each other"),
+    key("cookie_file", Text, "unset", "the file with the cookie; unset takes the one in the user's configuration folder"),
+    key("tcp.listen", Text, "auto", "where to accept connections: auto (host of name, tcp.port), off, or a list of IP:port"),
+    key("tcp.port", Number, "5369", "the port of nodes without an address of their own, and of tcp.listen = auto"),
+    key("nodes", Map, "unset", "addresses of nodes, host:port; asked before every other source"),
+    key("discovery_file", Text, "unset", "a file of addresses, read again when it changes; asked after nodes"),
+    key("access.allow", List, "unset", "only actors matching these patterns may be reached"),
+    key("access.deny", List, "unset", "actors matching these patterns may not be reached"),
+    // Deadlines.
+    key("connect_timeout", Duration, "5s", "discovery and dial together"),
+    key("handshake_timeout", Duration, "5s", "the whole handshake, on both sides"),
+    key("send_timeout", Duration, "5s", "waiting for room to send"),
+    key("call_timeout", Duration, "15s", "a call as a whole, unless it names its own"),
+    key("sbcast_timeout", Duration, "15s", "an sbcast as a whole, unless it names its own"),
+    key("client_idle", Duration, "off", "closes an outgoing connection that nobody used for so long"),
+    key("acceptor_idle", Duration, "off", "closes an incoming connection that nobody used for so long"),
+    key("promise_ttl", Duration, "off", "drops the result of an async_call that nobody fetched for so long"),
+    key("drain_timeout", Duration, "30s", "how long a shutdown waits for work in progress"),
+    // Life of a connection.
+    key("tick", Duration, "10s", "a peer silent for so long is dead, give or take tick / tick_intensity"),
+    key("tick_intensity", Number, "4", "signs of life this node sends within one tick when it has nothing else to say"),
+    key("write_stall_timeout", Duration, "30s", "closes a connection whose peer ticks but reads nothing"),
+    key("backoff_min", Duration, "100ms", "the pause after the first failed connect"),
+    key("backoff_max", Duration, "30s", "the longest pause between connects"),
+    key("connections_per_node_max", Number, "64", "connections to one node; keys beyond share them by hash"),
+    key("tcp.keepalive_idle", Duration, "5s", "idle time before the first keepalive probe, both ends; whole seconds"),
+    key("tcp.keepalive_interval", Duration, "5s", "between keepalive probes; whole seconds"),
+    key("tcp.keepalive_count", Number, "2", "unanswered keepalive probes that end a connection"),
+    key("tcp.nodelay", Switch, "true", "sends without waiting for more"),
+    key("tcp.send_buffer_bytes", Bytes, "off", "the kernel's send buffer; off lets the kernel adapt it"),
+    key("tcp.recv_buffer_bytes", Bytes, "off", "the kernel's receive buffer; off lets the kernel adapt it"),
+    key("tcp.v6_only", Switch, "false", "a listener on an IPv6 address refuses IPv4"),
+    // Bounds of one connection.
+    key("message_bytes_max", Bytes, "16MiB", "the largest message, request or reply"),
+    key("fragment_bytes", Bytes, "64KiB", "larger messages travel in pieces of this size, between the others"),
+    key("unsent_bytes_max", Bytes, "32MiB", "bytes accepted for sending and not yet sent, per connection"),
+    key("in_flight_max", Number, "65536", "calls without an answer, per connection"),
+    key("reassembly_bytes_max", Bytes, "64MiB", "pieces of messages not yet complete, per connection"),
+    key("streams_max", Number, "1024", "open streams, per connection"),
+    key("stream_window_bytes", Bytes, "256KiB", "items of a stream sent ahead of its reader"),
+    key("compress", Text, "off", "compresses what is sent: off, lz4, zstd, or zstd:1 to zstd:19"),
+    key("compress_threshold_bytes", Bytes, "1KiB", "smaller messages are not compressed; 0 compresses all"),
+    // Bounds of the node.
+    key("mailbox_messages_max", Number, "65536", "messages of peers waiting for one actor"),
+    key("mailbox_bytes_max", Bytes, "16MiB", "bytes of peers' messages waiting for one actor"),
+    key("mailbox_patience", Duration, "10ms", "waiting for room in a full mailbox before the peer is told Busy"),
+    key("acceptor_bytes_max", Bytes, "32MiB", "bytes of requests accepted from one connection and not yet answered"),
+    key("routes_max", Number, "4096", "actor and message names a peer may define, per connection"),
+    key("names_max", Number, "65536", "names registered on this node"),
+    key("half_open_max", Number, "128", "incoming connections that have not proved who they are"),
+    key("acceptors_max", Number, "4096", "incoming connections"),
+];
+
+/// The keys that look like `given`: misspelt by a little, or the same word in another table. At most three.
+pub(super) fn near(given: &str) -> Vec<&'static str> {
+    let given = given.to_lowercase();
+    if given.len() > GIVEN_BYTES_MAX {
+        return Vec::new();
+    }
+    let forms = |key: &str| [key.replace('.', "_"), key.rsplit('.').next().unwrap_or_default().to_owned()];
+    let given_forms = forms(&given);
+    let tolerance = 1 + given.len() / 5;
+    let mut near: Vec<(usize, &'static str)> = Vec::new();
+    for KeyDoc { key, .. } in KEYS {
+        let pairs =
+            forms(key).into_iter().flat_map(|key| given_forms.iter().map(move |given| (key.clone(), given)));
+        let closest = pairs.map(|(key, given)| distance(&key, given)).min().unwrap_or(usize::MAX);
+        let begins_it = given.len() > 3 && key.starts_with(&given);
+        if closest <= tolerance || begins_it {
+            near.push((closest, key));
+        }
+    }
+    near.sort_by_key(|(distance, _)| *distance);
+    near.into_iter().map(|(_, key)| key).take(3).collect()
+}
+
+/// Longer than any key with any mistake; what is longer is not compared.
+const GIVEN_BYTES_MAX: usize = 64;
+
+/// Letters to insert, delete or replace to make one of the other (Levenshtein), row by row.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, b) in row.iter_mut().zip(std::iter::once(None).chain(other.chars().map(Some))) {
+            let above = *cell;
+            *cell = match b {
+                None => i + 1,
+                Some(b) => (diagonal + usize::from(a != b)).min(above + 1).min(left + 1),
+            };
+            (diagonal, left) = (above, *cell);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_key_finds_the_one_that_was_meant() {
+        for (given, meant) in [
+            ("call_timout", "call_timeout"),
+            ("port", "tcp.port"),
+            ("tcp_port", "tcp.port"),
+            ("tcp.conect_timeout", "connect_timeout"),
+            ("tcp.keepalive_idl", "tcp.keepalive_idle"),
+            ("fragment", "fragment_bytes"),
+            ("Name", "name"),
+        ] {
+            assert!(near(given).contains(&meant), "{given}: {:?}", near(given));
+        }
+        assert!(near("zzzzzzzz").is_empty());
+        assert!(near(&"call_timeout".repeat(1000)).is_empty());
+        assert!(keys().iter().all(|key| near(key.key).len() <= 3));
+    }
+
+    #[test]
+    fn the_distance_counts_letters() {
+        for (one, other, wanted) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("abc", "abc", 0),
+            ("kitten", "sitting", 3),
+            ("ab", "ba", 2),
+        ] {
+            assert_eq!(distance(one, other), wanted, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn no_key_is_there_twice_and_no_two_keys_share_a_variable() {
+        let mut variables: Vec<_> = keys().iter().map(KeyDoc::variable).collect();
+        variables.sort();
+        variables.dedup();
+        assert_eq!(variables.len(), keys().len());
+        assert!(variables.contains(&"FARCALL_TCP_PORT".to_owned()));
+    }
+}
