@@ -130,6 +130,11 @@ impl Key {
         Self(hash.0)
     }
 
+    /// The key with this hash, as a peer sent it.
+    pub fn from_hash(hash: u64) -> Self {
+        Self(hash)
+    }
+
     /// The 64-bit FNV-1a hash that stands for the key.
     pub fn hash(self) -> u64 {
         self.0
@@ -181,6 +186,11 @@ impl Target {
     /// The same node on the connection of this key.
     pub fn with_key(&self, key: impl fmt::Display) -> Self {
         Self { node: self.node.clone(), key: Some(Key::new(key)) }
+    }
+
+    /// The same node on the connection of this key, or on the common one.
+    pub fn on(self, key: Option<Key>) -> Self {
+        Self { node: self.node, key }
     }
 
     /// The node.

@@ -10,8 +10,7 @@ use farcall_proto::link::outbox::Body;
 use futures::StreamExt;
 
 use crate::batch::Want;
-use crate::items::EncodedItems;
-use crate::message::{Answering, EncodeError};
+use crate::message::{Answering, EncodeError, EncodedItems};
 use crate::port::{AnswerPort, Pushed};
 
 /// The answers of one batch, encoded one behind the other.
@@ -114,13 +113,6 @@ pub(crate) struct Responder {
 impl Responder {
     pub(crate) fn new(port: Arc<AnswerPort>, id: RequestId, want: Want) -> Self {
         Self { port: Some(port), id, want }
-    }
-
-    /// Answers with a fault.
-    pub(crate) fn fault(mut self, fault: &Fault) {
-        if let Some(port) = self.port.take() {
-            port.reply_fault(self.id, fault);
-        }
     }
 }
 

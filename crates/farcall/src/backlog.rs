@@ -3,6 +3,7 @@
 //! A full mailbox that moves slows its senders down; one that does not move at all is refused (`Busy`), so that
 //! it does not hold up the other actors of a connection.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -32,6 +33,19 @@ pub(crate) enum Admission {
     Moving,
     /// Full, and nothing moved for a while.
     Stuck,
+}
+
+/// A message that still runs.
+#[derive(Debug)]
+pub(crate) struct Held {
+    backlog: Arc<Backlog>,
+    payload_bytes: usize,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.backlog.took(1, self.payload_bytes, Instant::now());
+    }
 }
 
 /// What a message costs besides its payload.
@@ -78,6 +92,13 @@ impl Backlog {
             let waiting = std::mem::take(&mut *self.waiting.lock());
             waiting.into_iter().for_each(Waker::wake);
         }
+    }
+
+    /// Counts a message that left the mailbox and still runs, until the guard is dropped.
+    pub(crate) fn hold(self: &Arc<Self>, payload_bytes: usize) -> Held {
+        self.messages.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(payload_bytes + MESSAGE_COST, Ordering::Relaxed);
+        Held { backlog: self.clone(), payload_bytes }
     }
 
     fn note_moved(&self, now: Instant) {

@@ -139,6 +139,7 @@ impl Batch {
     /// Runs every item on the actor, in order.
     pub fn run<A: RemoteActor>(mut self, actor: &mut A, ctx: &mut A::Context) {
         let entries = A::entries();
+        let _bound = self.port.bind();
         let chunk = self.chunk.clone();
         while let Some((item, now)) = self.next() {
             let Some(entry) = entries.get(item.entry) else {
@@ -171,6 +172,7 @@ impl Batch {
                 want: item.want,
                 id: item.id,
                 replies: &mut self.replies,
+                backlog: &self.backlog,
                 started: now,
             };
             (entry.run)(actor, ctx, &mut run);
@@ -248,6 +250,7 @@ pub struct Run<'a> {
     want: Want,
     id: RequestId,
     replies: &'a mut Replies,
+    backlog: &'a Arc<Backlog>,
     started: Instant,
 }
 
@@ -295,6 +298,49 @@ where
             });
         }
     }
+}
+
+/// An actor that runs a function for each message, each in a task of its own.
+pub(crate) trait FunctionActor<M: RemoteMessage>: Actor<Context = Context<Self>> {
+    /// What the function returns.
+    type Future: Future<Output = M::Result> + 'static;
+
+    /// Calls the function.
+    fn call(&self, message: M) -> Self::Future;
+}
+
+impl<A: Actor<Context = Context<A>>> Entry<A> {
+    /// The entry of the one message of a function.
+    pub(crate) const fn function<M>() -> Self
+    where
+        M: RemoteMessage,
+        A: FunctionActor<M>,
+    {
+        Self { info: M::INFO, run: run_function::<A, M> }
+    }
+}
+
+/// Decodes and calls the function in a task; the mailbox counts it until it is done.
+fn run_function<A, M>(actor: &mut A, _: &mut A::Context, run: &mut Run<'_>)
+where
+    A: FunctionActor<M>,
+    M: RemoteMessage,
+{
+    let message = match M::decode(run.version, run.payload) {
+        Ok(message) => message,
+        Err(error) => return run.undecodable(M::INFO, &error.to_string()),
+    };
+    let responder = (run.want != Want::Nothing).then(|| run.detach());
+    let counted = run.backlog.hold(run.payload.len());
+    let result = actor.call(message);
+    actix_rt::spawn(async move {
+        let mut responder = responder;
+        let result = result.await;
+        drop(counted);
+        if let Some(responder) = &mut responder {
+            result.give(responder);
+        }
+    });
 }
 
 impl Run<'_> {

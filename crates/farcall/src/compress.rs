@@ -95,6 +95,29 @@ impl fmt::Display for Codec {
     }
 }
 
+/// What this node inflates, as a set of bits: lz4 and zstd, whatever it sends itself.
+pub(crate) const INFLATES: u8 = (1 << Codec::Lz4 as u8) | (1 << Codec::Zstd as u8);
+
+/// The payload compressed, if that is configured, long enough, worth it, and the peer inflates it.
+pub(crate) fn pack(codec: Compress, threshold_bytes: usize, inflates: u8, payload: &[u8]) -> Option<Vec<u8>> {
+    let id = match codec {
+        Compress::Off => return None,
+        Compress::Lz4 => Codec::Lz4,
+        Compress::Zstd(_) => Codec::Zstd,
+    };
+    if payload.len() < threshold_bytes || inflates & (1 << id as u8) == 0 {
+        return None;
+    }
+    let mut packed = Vec::new();
+    deflate(codec, payload, &mut packed).then_some(packed)
+}
+
+/// The payload as it was before [`pack`], of at most `cap` bytes.
+pub(crate) fn unpack(wire: &[u8], cap: usize) -> Result<Vec<u8>, InflateError> {
+    let (codec, raw_len, data) = split(wire)?;
+    inflate(codec, raw_len, data, cap)
+}
+
 /// Codec and raw length.
 const HEAD_BYTES: usize = 5;
 

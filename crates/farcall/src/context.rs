@@ -1,15 +1,17 @@
 //! What every part of one node shares: who it is, what it may, what it counts.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::{Arc, OnceLock, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use farcall_proto::link::Limits;
-use farcall_proto::link::handshake::{Cookie, Keyring, KeyringError, Local, PeerParams};
+use farcall_proto::link::handshake::{Keyring, Local, PeerParams};
 use farcall_proto::peer::{Incarnation, NodeName};
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
+use crate::binding;
 use crate::config::Config;
 use crate::discovery::Discovery;
 use crate::logging::{RateLimit, limited};
@@ -28,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) metrics: Metrics,
     pub(crate) discovery: Arc<dyn Discovery>,
     pub(crate) logs: RateLimit,
+    /// What references in messages read by this node are bound to.
+    binding: OnceLock<Weak<dyn Any + Send + Sync>>,
     keyring: RwLock<Keyring>,
     draining: AtomicBool,
     drain_begun: Notify,
@@ -56,10 +60,22 @@ impl Context {
             metrics: Metrics::default(),
             discovery,
             logs: RateLimit::new(),
+            binding: OnceLock::new(),
             keyring: RwLock::new(keyring),
             draining: AtomicBool::new(false),
             drain_begun: Notify::new(),
         }))
+    }
+
+    /// From now on, references in messages read by this node are bound to this.
+    pub(crate) fn set_binding(&self, to: Weak<dyn Any + Send + Sync>) {
+        // A node is put together once.
+        let _ = self.binding.set(to);
+    }
+
+    /// Until the guard is dropped, references read on this thread are bound to this node.
+    pub(crate) fn bind(&self) -> Option<binding::Bound> {
+        self.binding.get().map(binding::enter)
     }
 
     /// The cookies accepted now.
@@ -159,7 +175,3 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
     Ok(bytes)
 }
 
-/// A keyring of one cookie given as bytes, with others accepted.
-pub(crate) fn keyring(primary: Cookie, others: Vec<Cookie>) -> Result<Keyring, KeyringError> {
-    others.into_iter().try_fold(Keyring::new(primary), Keyring::accepting)
-}

@@ -44,10 +44,13 @@ struct Route {
     target: Result<RouteTarget, Rejected>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 struct RouteTarget {
-    resolved: Resolved,
+    /// Place in the table of handlers, and which registration it must hold.
     handler: usize,
+    registration: u64,
+    entry: usize,
+    version: u16,
 }
 
 struct Handler {
@@ -99,7 +102,15 @@ impl Dispatch {
                 }
             }
         });
-        Ok(RouteTarget { resolved, handler })
+        let Resolved { registration, entry, version } = resolved;
+        Ok(RouteTarget { handler, registration: registration.id(), entry, version })
+    }
+
+    fn holds(&self, target: &RouteTarget) -> bool {
+        let handler = self.handlers.get(target.handler);
+        handler.is_some_and(|handler| {
+            handler.registration.id() == target.registration && handler.registration.is_alive()
+        })
     }
 
     /// Where a route leads now.
@@ -107,9 +118,12 @@ impl Dispatch {
         let generation = self.context.registry.generation();
         let index = route as usize;
         let Some(found) = self.routes.get(index) else { return Err(Rejected::NoSuchActor) };
-        let alive = found.target.as_ref().is_ok_and(|target| target.resolved.registration.is_alive());
-        if found.generation == generation && (alive || found.target.is_err()) {
-            return found.target.clone();
+        if found.generation == generation {
+            match &found.target {
+                Ok(target) if self.holds(target) => return Ok(*target),
+                Ok(_) => {}
+                Err(rejected) => return Err(rejected.clone()),
+            }
         }
         let definition = found.definition.clone();
         let target = self.resolve(&definition);
@@ -190,7 +204,7 @@ impl Dispatch {
             self.touched.push(target.handler);
         }
         handler.bytes += bytes;
-        let (entry, version) = (target.resolved.entry, target.resolved.version);
+        let RouteTarget { entry, version, .. } = target;
         let item = Item { want, id: request.id, entry, version, deadline, compressed: request.compressed, payload };
         handler.items.push_back(item);
         if request.kind == RequestKind::Deliver {

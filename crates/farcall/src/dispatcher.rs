@@ -32,7 +32,7 @@ const TIDY_EVERY: usize = 256;
 impl Clients {
     /// Starts the dispatcher on this arbiter.
     pub(crate) fn new(context: Arc<Context>, acceptors: Arc<Acceptors>) -> Self {
-        let dispatcher = Dispatcher { acceptors, clients: HashMap::new() }.start();
+        let dispatcher = Dispatcher { acceptors, clients: HashMap::default() }.start();
         Self { context, table: RwLock::default(), dispatcher }
     }
 

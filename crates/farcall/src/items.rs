@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use futures::stream::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
-use crate::message::{Answer, Answering, EncodeError, Value, encode_value};
+use crate::message::{Answer, Answering, Value, encode_value};
 
 /// Many answers to one request, produced while the caller takes them.
 ///
@@ -61,9 +61,6 @@ impl<T: Value> Answer for Items<T> {
         })));
     }
 }
-
-/// Items already encoded.
-pub type EncodedItems = Pin<Box<dyn Stream<Item = Result<Vec<u8>, EncodeError>> + Send>>;
 
 /// Pushes items into an [`Items::channel`].
 #[derive(Debug, Clone)]

@@ -31,7 +31,7 @@ pub(crate) struct AnswerPort {
     cancel_noted: Notify,
     inline_reply_bytes_max: usize,
     reply_bytes_max: usize,
-    compress: Compress,
+    inflates: u8,
 }
 
 /// What became of an item.
@@ -78,9 +78,12 @@ impl AnswerPort {
         now: Instant,
     ) -> Arc<Self> {
         let reply_bytes_max = link.reply_bytes_max();
-        let compress = context.config.compress.agreed(inflates);
-        let inline = INLINE_REPLY_BYTES.min(context.config.fragment_bytes / 2);
-        let inline_reply_bytes_max = compress.threshold().map_or(inline, |bytes| inline.min(bytes));
+        let config = &context.config;
+        let inline = INLINE_REPLY_BYTES.min(config.fragment_bytes / 2);
+        let inline_reply_bytes_max = match config.compress {
+            Compress::Off => inline,
+            Compress::Lz4 | Compress::Zstd(_) => inline.min(config.compress_threshold_bytes.saturating_sub(1)),
+        };
         Arc::new(Self {
             inner: Mutex::new(Inner { link, sleeping: None, last_used: now }),
             peer,
@@ -91,12 +94,17 @@ impl AnswerPort {
             cancel_noted: Notify::new(),
             inline_reply_bytes_max,
             reply_bytes_max,
-            compress,
+            inflates,
         })
     }
 
     pub(crate) fn peer(&self) -> &NodeName {
         &self.peer
+    }
+
+    /// Until the guard is dropped, references read on this thread are bound to this node.
+    pub(crate) fn bind(&self) -> Option<crate::binding::Bound> {
+        self.context.bind()
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -157,7 +165,8 @@ impl AnswerPort {
     }
 
     fn packed(&self, payload: Bytes) -> (Bytes, bool) {
-        match compress::pack(&self.compress, &payload) {
+        let config = &self.context.config;
+        match compress::pack(config.compress, config.compress_threshold_bytes, self.inflates, &payload) {
             Some(packed) => (Bytes::from(packed), true),
             None => (payload, false),
         }

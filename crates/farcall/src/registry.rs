@@ -21,10 +21,10 @@ use crate::batch::Batch;
 use crate::message::MessageInfo;
 
 /// The name of the actor that nodes use to talk about themselves. Always reachable, never to be registered.
-pub const RESERVED: &str = "farcall";
+pub(crate) const RESERVED: &str = "farcall";
 
 /// The longest name of an actor, in bytes.
-pub const ACTOR_NAME_BYTES_MAX: usize = 255;
+pub(crate) const ACTOR_NAME_BYTES_MAX: usize = 255;
 
 /// An actor under its name.
 #[derive(Debug)]
@@ -40,6 +40,11 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
+    /// Tells this registration from a later one of the same name.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Whether the actor still lives.
     pub(crate) fn is_alive(&self) -> bool {
         self.recipient.connected()
@@ -224,6 +229,11 @@ impl Registry {
             }
             changed.await;
         }
+    }
+
+    /// Whether the access list permits an actor.
+    pub(crate) fn permits(&self, actor: &str) -> bool {
+        self.access.read().permits(actor)
     }
 
     /// Replaces the access list, for live connections and local calls too.

@@ -312,10 +312,11 @@ impl<T> AcceptorLink<T> {
         self.forget_stream(id);
     }
 
-    /// A stream begins, with this credit.
+    /// A stream begins, with this credit; the caller is told.
     pub fn open_stream(&mut self, id: RequestId, window: u32) {
         let stream = OutStream { generation: id.generation, credit: i64::from(window), waiting: None };
         self.streams.insert(id.slot, stream);
+        self.outbox.push(Lane::Answer(id.slot), Head::opened(id), Body::Borrowed(&[]));
     }
 
     /// Whether the stream may send its next item.

@@ -329,7 +329,7 @@ impl<T> ClientLink<T> {
                 self.requests.cancel(ticket);
                 self.wake_for_room();
             }
-            NextItem::Item { .. } | NextItem::Pending => {}
+            NextItem::Item { .. } | NextItem::Opened | NextItem::Pending => {}
         }
         next
     }
@@ -393,7 +393,8 @@ impl<T> ClientLink<T> {
                 };
                 self.complete(id, outcome, now);
             }
-            Frame::Item { id, compressed, payload } => {
+            Frame::Item { id, opened: true, .. } => self.woken.extend(self.requests.opened(id)),
+            Frame::Item { id, opened: false, compressed, payload } => {
                 let token = self.requests.item(id, keep(payload), compressed);
                 self.woken.extend(token.map_err(|_| ProtocolError::OverCredit)?);
             }

@@ -27,7 +27,7 @@ pub const HEAD_BYTES_MAX: usize = 28;
 pub const FLAG_COMPRESSED: u8 = 1;
 /// The payload of a reply is a [`Fault`] in postcard.
 pub const FLAG_FAULT: u8 = 2;
-/// This fragment begins a stream and announces its total.
+/// This fragment begins a stream and announces its total; this item only opens a stream of items.
 pub const FLAG_FIRST: u8 = 4;
 /// The sender gives the fragmented frame up.
 pub const FLAG_ABORT: u8 = 8;
@@ -225,9 +225,12 @@ pub enum Frame<'a> {
         payload: &'a [u8],
     },
     /// Acceptor → caller: one of many answers. Body: slot u32, generation u32, payload.
+    /// With [`FLAG_FIRST`] it carries no answer: the handler has accepted the request and items may follow.
     Item {
         /// Which request.
         id: RequestId,
+        /// Whether it only says that the stream is open.
+        opened: bool,
         /// Whether the payload is compressed.
         compressed: bool,
         /// The encoded item.
@@ -323,7 +326,10 @@ impl<'a> Frame<'a> {
                 let fault = flags & FLAG_FAULT != 0;
                 Self::Reply { id: reader.id()?, fault, compressed, payload: reader.0 }
             }
-            Kind::Item => Self::Item { id: reader.id()?, compressed, payload: reader.0 },
+            Kind::Item => {
+                let opened = flags & FLAG_FIRST != 0;
+                Self::Item { id: reader.id()?, opened, compressed, payload: reader.0 }
+            }
             Kind::Credit => Self::Credit { id: reader.id()?, bytes: reader.u32()? },
             Kind::Cancel => Self::Cancel { id: reader.id()? },
             Kind::Define => Self::Define { route: reader.u32()?, definition: reader.definition()? },
@@ -435,6 +441,11 @@ impl Head {
     /// The head of a [`Frame::Item`].
     pub fn item(id: RequestId, compressed: bool) -> Self {
         Self::new(Kind::Item, flag(compressed, FLAG_COMPRESSED)).id(id)
+    }
+
+    /// The head of a [`Frame::Item`] that opens a stream, without a payload.
+    pub fn opened(id: RequestId) -> Self {
+        Self::new(Kind::Item, FLAG_FIRST).id(id)
     }
 
     /// The head of a [`Frame::Fragment`]; `total` stands in the first one.

@@ -94,12 +94,21 @@ enum State<T> {
 pub(super) struct ItemQueue<T> {
     pub(super) items: VecDeque<(Answer, bool)>,
     pub(super) end: Option<Outcome>,
+    opened: Opening,
     token: Option<T>,
     /// Bytes the peer may still send; one item may overshoot it.
     credit: i64,
     /// Bytes taken and not yet given back as credit.
     taken: u32,
     window: u32,
+}
+
+/// Whether the caller knows that its stream is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    Awaited,
+    Arrived,
+    Told,
 }
 
 /// What a caller finds when it asks for the next item.
@@ -114,6 +123,8 @@ pub enum NextItem {
         /// Bytes to give back to the peer.
         credit: u32,
     },
+    /// The handler accepted the request: items may follow. Told once, before the first item.
+    Opened,
     /// The end, good or bad.
     End(Outcome),
     /// Nothing yet.
@@ -178,6 +189,7 @@ impl<T> Requests<T> {
         let queue = ItemQueue {
             items: VecDeque::new(),
             end: None,
+            opened: Opening::Awaited,
             token: Some(token),
             credit: i64::from(window),
             taken: 0,
@@ -273,6 +285,18 @@ impl<T> Requests<T> {
         }
     }
 
+    /// The peer's handler has accepted a stream. The token, if somebody waits for it.
+    pub(super) fn opened(&mut self, id: RequestId) -> Option<T> {
+        let slot = self.slot(id)?;
+        let State::Items(queue) = &mut slot.state else { return None };
+        if queue.opened != Opening::Awaited {
+            return None;
+        }
+        slot.deadline = None;
+        queue.opened = Opening::Arrived;
+        queue.token.take()
+    }
+
     /// An item of a stream came in. The token, if somebody waits for it.
     ///
     /// # Errors
@@ -297,6 +321,10 @@ impl<T> Requests<T> {
     pub(super) fn next_item(&mut self, ticket: Ticket, token: impl FnOnce() -> T) -> Option<NextItem> {
         let slot = self.slot(ticket.0)?;
         let State::Items(queue) = &mut slot.state else { return None };
+        if queue.opened == Opening::Arrived {
+            queue.opened = Opening::Told;
+            return Some(NextItem::Opened);
+        }
         if let Some((answer, compressed)) = queue.items.pop_front() {
             queue.taken = queue.taken.saturating_add(credit_cost(answer.as_slice().len()));
             let credit = if queue.taken >= queue.window / 2 { std::mem::take(&mut queue.taken) } else { 0 };

@@ -137,9 +137,31 @@ pub trait Answer: 'static {
 
     /// What travels: the value itself, or one item of the stream.
     type Item: Value;
+
+    /// Hands the answer to whoever carries it to the caller.
+    #[doc(hidden)]
+    fn give(self, to: &mut dyn Answering);
 }
+
+/// Carries an answer to its caller.
+#[doc(hidden)]
+pub trait Answering {
+    /// The answer is one value.
+    fn value(&mut self, encode: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), EncodeError>);
+
+    /// The answer is many items.
+    fn items(&mut self, items: EncodedItems);
+}
+
+/// Items that are encoded as they are taken.
+#[doc(hidden)]
+pub type EncodedItems = std::pin::Pin<Box<dyn futures::Stream<Item = Result<Vec<u8>, EncodeError>> + Send>>;
 
 impl<T: Value> Answer for T {
     const STREAM: bool = false;
     type Item = T;
+
+    fn give(self, to: &mut dyn Answering) {
+        to.value(&mut |out| encode_value(&self, out));
+    }
 }

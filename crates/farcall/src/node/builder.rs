@@ -1,0 +1,248 @@
+//! Putting a node together: from code, from a configuration, or both.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use actix::{Actor, Addr};
+use farcall_proto::link::handshake::{Cookie, Keyring};
+use farcall_proto::peer::{NameError, NodeName};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use super::own::Own;
+use super::{Inner, Node};
+use crate::acceptor::Acceptors;
+use crate::access::AccessList;
+use crate::batch::RemoteActor;
+use crate::config::{Config, ConfigError, Listen, ListenOn};
+use crate::context::Context;
+use crate::cookie::{CookieFile, CookieFileError};
+use crate::discovery::{Address, AddressError, Discovery};
+use crate::dispatcher::Clients;
+use crate::listener::Listener;
+use crate::registry::{RESERVED, RegisterError, Registry, RegistryLimits};
+use crate::rpc::Caller;
+
+/// Puts a node together. Everything has a default but the name.
+#[must_use = "a node begins with start()"]
+pub struct NodeBuilder {
+    name: Option<String>,
+    config: Config,
+    keyring: Option<Keyring>,
+    discovery: Option<Arc<dyn Discovery>>,
+    problem: Option<StartError>,
+}
+
+impl std::fmt::Debug for NodeBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeBuilder").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Why a node did not start. Nothing of it is left running.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Neither builder nor configuration names the node.
+    #[error("the node has no name: set name = \"alpha@127.0.0.1\", FARCALL_NAME, or Node::builder(..)")]
+    NoName,
+    /// The name is no node name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The configuration does not hold together.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An address cannot be read.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The cookie file cannot be used.
+    #[error(transparent)]
+    Cookie(#[from] CookieFileError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}{}", hint(error))]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The system gives no random numbers.
+    #[error("no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+    /// The reserved actor could not be registered.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+    /// Not called on an actix arbiter.
+    #[error("a node starts on an actix arbiter: use #[actix::main] or System::new().block_on(..)")]
+    NoArbiter,
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; is another node running there? Set tcp.listen or tcp.port, or port 0 for any free one"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; that is no address of this host: set tcp.listen, for example to 0.0.0.0:5369"
+        }
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
+        _ => "",
+    }
+}
+
+impl NodeBuilder {
+    pub(super) fn new(name: String) -> Self {
+        let config = Config::default();
+        Self { name: Some(name), config, keyring: None, discovery: None, problem: None }
+    }
+
+    pub(super) fn from_config(config: Config) -> Self {
+        Self { name: None, config, keyring: None, discovery: None, problem: None }
+    }
+
+    /// Listens on these addresses instead of the host part of its name; port 0 takes a free one.
+    pub fn listen(mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.config.tcp.listen = Listen::On(addresses.into_iter().collect());
+        self
+    }
+
+    /// Listens nowhere: this node calls others and is not called.
+    pub fn no_listener(mut self) -> Self {
+        self.config.tcp.listen = Listen::Off;
+        self
+    }
+
+    /// Where a node is, when the host part of its name does not say.
+    pub fn node(mut self, name: impl AsRef<str>, address: impl AsRef<str>) -> Self {
+        let parsed = name.as_ref().parse::<NodeName>().map_err(StartError::from);
+        let parsed = parsed.and_then(|name| Ok((name, address.as_ref().parse::<Address>()?)));
+        match parsed {
+            Ok((name, address)) => {
+                self.config.nodes.insert(name, address);
+            }
+            Err(error) => self.problem = Some(error),
+        }
+        self
+    }
+
+    /// Where nodes are: asked at every connect, instead of what the configuration says.
+    pub fn discovery(mut self, discovery: impl Discovery) -> Self {
+        self.discovery = Some(Arc::new(discovery));
+        self
+    }
+
+    /// The cookie file to use instead of the default one.
+    pub fn cookie_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.cookie_file = Some(path.into());
+        self
+    }
+
+    /// The cookie itself, for programs that keep their secrets elsewhere.
+    pub fn cookie(self, cookie: Cookie) -> Self {
+        self.keyring(Keyring::new(cookie))
+    }
+
+    /// The cookies themselves: the first proves this node, any is accepted.
+    pub fn keyring(mut self, keyring: Keyring) -> Self {
+        self.keyring = Some(keyring);
+        self
+    }
+
+    /// Which actors may be reached at all.
+    pub fn access(mut self, access: AccessList) -> Self {
+        self.config.access = access;
+        self
+    }
+
+    /// Changes any other setting: `.configure(|config| config.call_timeout = Duration::from_secs(2))`.
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Starts the node on this arbiter. It listens when this returns.
+    ///
+    /// # Errors
+    /// [`StartError`]: nothing is left running.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is done, listeners that were opened are closed again.
+    pub async fn start(self) -> Result<Node, StartError> {
+        if let Some(problem) = self.problem {
+            return Err(problem);
+        }
+        if actix_rt::Arbiter::try_current().is_none() && actix_rt::System::try_current().is_none() {
+            return Err(StartError::NoArbiter);
+        }
+        let mut config = self.config;
+        let name = match self.name {
+            Some(name) => name.parse()?,
+            None => config.name.clone().ok_or(StartError::NoName)?,
+        };
+        config.name = Some(name.clone());
+        config.validate()?;
+        let keyring = match self.keyring {
+            Some(keyring) => keyring,
+            None => load_keyring(config.cookie_file.clone()).await?,
+        };
+        let discovery = self.discovery.unwrap_or_else(|| Arc::new(config.discovery()));
+        let limits = RegistryLimits {
+            names_max: config.names_max,
+            mailbox_messages_max: config.mailbox_messages_max,
+            mailbox_bytes_max: config.mailbox_bytes_max,
+        };
+        let registry = Registry::new(config.access.clone(), limits);
+        let context = Context::new(name, config, keyring, registry, discovery)?;
+        let acceptors = Arc::new(Acceptors::default());
+        let listeners = listen(&context, &acceptors).await?;
+        let clients = Clients::new(context.clone(), acceptors.clone());
+        let caller = Arc::new(Caller { context: context.clone(), clients });
+        let weak: std::sync::Weak<Caller> = Arc::downgrade(&caller);
+        context.set_binding(weak);
+        let own = Own::new(context.clone()).start();
+        let messages = Own::entries().iter().map(crate::batch::Entry::info).collect();
+        context.registry.insert(RESERVED, messages, own.recipient())?;
+        Ok(Node(Arc::new(Inner { caller, acceptors, listeners: Mutex::new(listeners) })))
+    }
+}
+
+/// File work does not belong on an arbiter.
+async fn load_keyring(path: Option<PathBuf>) -> Result<Keyring, StartError> {
+    let load = move || {
+        let path = path.map_or_else(CookieFile::default_path, Ok)?;
+        CookieFile::load_or_create(&path)
+    };
+    match tokio::task::spawn_blocking(load).await {
+        Ok(keyring) => Ok(keyring?),
+        Err(_) => Err(StartError::NoArbiter),
+    }
+}
+
+async fn listen(
+    context: &Arc<Context>,
+    acceptors: &Arc<Acceptors>,
+) -> Result<Vec<(SocketAddr, Addr<Listener>)>, StartError> {
+    let half_open = Arc::new(Semaphore::new(context.config.half_open_max));
+    let mut addresses = Vec::new();
+    for place in context.config.tcp.listen_on(&context.name)? {
+        match place {
+            ListenOn::Socket(address) => addresses.push(address),
+            ListenOn::Host(host) => addresses.push(resolve(&host).await?),
+        }
+    }
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let started = Listener::start_on(address, context, acceptors, &half_open);
+        listeners.push(started.map_err(|error| StartError::Listen { address: address.to_string(), error })?);
+    }
+    Ok(listeners)
+}
+
+/// The first address of a host name.
+async fn resolve(host: &Address) -> Result<SocketAddr, StartError> {
+    let failed = |error| StartError::Listen { address: host.to_string(), error };
+    let mut found = tokio::net::lookup_host((host.host(), host.port())).await.map_err(failed)?;
+    found.next().ok_or_else(|| failed(io::Error::new(io::ErrorKind::NotFound, "the host name has no address")))
+}

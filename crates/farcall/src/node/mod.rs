@@ -1,0 +1,487 @@
+//! The node: this process as others see it, and the handle an application holds.
+
+mod builder;
+mod describe;
+mod function;
+mod guard;
+mod own;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::Addr;
+use farcall_proto::failure::Failure;
+use farcall_proto::link::Outcome;
+use farcall_proto::link::frame::Goodbye;
+use farcall_proto::link::handshake::Keyring;
+use farcall_proto::peer::{Incarnation, NodeName, Target};
+use parking_lot::Mutex;
+
+pub use builder::{NodeBuilder, StartError};
+pub use describe::{ActorDescription, MessageDescription, NodeDescription};
+pub use guard::NameGuard;
+
+use crate::acceptor::{Acceptors, Stop};
+use crate::access::AccessList;
+use crate::batch::RemoteActor;
+use crate::config::Config;
+use crate::error::CallError;
+use crate::items::Items;
+use crate::listener::Listener;
+use crate::message::{RemoteMessage, Value};
+use crate::metrics::MetricsSnapshot;
+use crate::registry::{RESERVED, RegisterError};
+use crate::rpc::{
+    AbcastReport, Call, Caller, MultiCall, Named, OpenStream, Promise, RawCall, Remote, Sbcast, Sent, Targets,
+};
+
+/// A handle to this process's node. Cloning is cheap; every clone is the same node.
+///
+/// Several nodes may live in one process. A node goes on until [`shutdown`](Node::shutdown) or the end of the
+/// actix system it was started in; dropping handles does not end it.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+struct Inner {
+    caller: Arc<Caller>,
+    acceptors: Arc<Acceptors>,
+    listeners: Mutex<Vec<(SocketAddr, Addr<Listener>)>>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Node").field(self.name()).finish()
+    }
+}
+
+impl Node {
+    /// Starts to put a node together: `Node::builder("alpha@127.0.0.1").start().await?`.
+    pub fn builder(name: impl Into<String>) -> NodeBuilder {
+        NodeBuilder::new(name.into())
+    }
+
+    /// A node as a [`Config`] says, most often from [`Config::load`]; finish with `.start().await?`.
+    pub fn from_config(config: Config) -> NodeBuilder {
+        NodeBuilder::from_config(config)
+    }
+
+    /// This node's name.
+    pub fn name(&self) -> &NodeName {
+        &self.0.caller.context.name
+    }
+
+    /// Which start of the node this is.
+    pub fn incarnation(&self) -> Incarnation {
+        self.0.caller.context.incarnation
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &Config {
+        &self.0.caller.context.config
+    }
+
+    /// The addresses it listens on, with their real ports.
+    pub fn listening_on(&self) -> Vec<SocketAddr> {
+        self.0.listeners.lock().iter().map(|(address, _)| *address).collect()
+    }
+
+    // ----- names -----
+
+    /// Puts an actor under a name that peers may call. Dropping the guard, or the actor's end, takes it out.
+    ///
+    /// State its version with `.version("1.4.0")?` on the guard; keep the name for good with `.keep()`.
+    ///
+    /// # Errors
+    /// [`RegisterError`]: the name is taken by a living actor, reserved, or no name.
+    pub fn register<A: RemoteActor>(&self, name: &str, actor: Addr<A>) -> Result<NameGuard, RegisterError> {
+        refuse_reserved(name)?;
+        let messages = A::entries().iter().map(crate::batch::Entry::info).collect();
+        let registry = &self.0.caller.context.registry;
+        let id = registry.insert(name, messages, actor.recipient())?;
+        self.0.caller.context.metrics.names.set(registry.len() as u64);
+        Ok(NameGuard::new(registry.clone(), name, id))
+    }
+
+    /// Puts a function under a name: one task per request, gen_rpc's M:F. It stays until
+    /// [`unregister`](Node::unregister) or the end of the node. To be called on an arbiter, where its tasks will run.
+    ///
+    /// # Errors
+    /// As [`Node::register`].
+    pub fn serve<M, F, Fut>(&self, name: &str, function: F) -> Result<(), RegisterError>
+    where
+        M: RemoteMessage,
+        F: Fn(M) -> Fut + Unpin + 'static,
+        Fut: Future<Output = M::Result> + 'static,
+    {
+        self.register(name, function::start(function))?.keep();
+        Ok(())
+    }
+
+    /// Takes a name out; false if nobody had it.
+    pub fn unregister(&self, name: &str) -> bool {
+        name != RESERVED && self.0.caller.context.registry.remove(name, None)
+    }
+
+    /// The registered names, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let all = self.0.caller.context.registry.all();
+        all.iter().map(|found| found.name.to_string()).filter(|name| name != RESERVED).collect()
+    }
+
+    /// How many messages wait in each actor's mailbox (limit `mailbox_messages_max`).
+    pub fn backlogs(&self) -> BTreeMap<String, usize> {
+        let all = self.0.caller.context.registry.all();
+        all.iter().map(|found| (found.name.to_string(), found.backlog.messages())).collect()
+    }
+
+    /// Replaces the access list, for connections that are up and for local calls too.
+    pub fn set_access(&self, access: AccessList) {
+        self.0.caller.context.registry.set_access(access);
+    }
+
+    /// Accepts and uses these cookies from now on; connections that are up stay.
+    pub fn set_keyring(&self, keyring: Keyring) {
+        self.0.caller.context.set_keyring(keyring);
+    }
+
+    // ----- verbs -----
+
+    /// Calls the named actor and gives its answer: `node.call(&beta, "counter", Add { amount: 1 }).await?`.
+    ///
+    /// Options before the `.await`: [`timeout`](Call::timeout), [`send_timeout`](Call::send_timeout),
+    /// [`require_version`](Call::require_version).
+    ///
+    /// # Errors
+    /// [`CallError`], in one of four classes: not sent, rejected, failed, unknown.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the call; see [`Call`].
+    pub fn call<'a, M>(&'a self, target: &'a Target, actor: impl Into<Named<'a>>, message: M) -> Call<'a, M>
+    where
+        M: RemoteMessage,
+        M::Result: Value,
+    {
+        let (caller, actor) = (&*self.0.caller, actor.into());
+        Call { caller, target, actor, message, timeout: None, send_timeout: None }
+    }
+
+    /// Sends one way. `Ok` means accepted for sending; `.acked().await` on the result waits until the actor's
+    /// mailbox has it.
+    ///
+    /// # Errors
+    /// [`CallError`] if it was surely not sent: queue full, in backoff after a failed connect, too large.
+    pub fn cast<'a, M: RemoteMessage>(
+        &'a self,
+        target: &'a Target,
+        actor: impl Into<Named<'a>>,
+        message: M,
+    ) -> Result<Sent<'a>, CallError> {
+        crate::rpc::cast_message(&self.0.caller, target, actor.into(), &message)
+    }
+
+    /// Begins a call and gives a promise of its answer: `.await` it, or look with
+    /// [`nb_yield`](Promise::nb_yield).
+    pub fn async_call<'a, M>(
+        &self,
+        target: &Target,
+        actor: impl Into<Named<'a>>,
+        message: M,
+    ) -> Promise<M::Result>
+    where
+        M: RemoteMessage,
+        M::Result: Value,
+    {
+        Promise::begin(&self.0.caller, target, actor.into(), &message)
+    }
+
+    /// Calls the named actor on many nodes at once; answers in the order of the targets, one deadline for all.
+    ///
+    /// # Cancel safety
+    /// See [`MultiCall`].
+    pub fn multicall<'a, M>(
+        &'a self,
+        targets: impl Into<Targets>,
+        actor: impl Into<Named<'a>>,
+        message: M,
+    ) -> MultiCall<'a, M>
+    where
+        M: RemoteMessage,
+        M::Result: Value,
+    {
+        let (caller, targets, actor) = (&self.0.caller, targets.into(), actor.into());
+        MultiCall { caller, targets, actor, message, timeout: None }
+    }
+
+    /// Sends one way to the named actor on many nodes; returns at once with what is known here.
+    pub fn abcast<'a, M: RemoteMessage>(
+        &self,
+        targets: impl Into<Targets>,
+        actor: impl Into<Named<'a>>,
+        message: M,
+    ) -> AbcastReport {
+        crate::rpc::abcast(&self.0.caller, targets.into(), actor.into(), &message)
+    }
+
+    /// Sends to the named actor on many nodes and waits until each mailbox has it, or says why not.
+    ///
+    /// # Cancel safety
+    /// See [`Sbcast`].
+    pub fn sbcast<'a, M: RemoteMessage>(
+        &'a self,
+        targets: impl Into<Targets>,
+        actor: impl Into<Named<'a>>,
+        message: M,
+    ) -> Sbcast<'a, M> {
+        Sbcast::new(&self.0.caller, targets.into(), actor.into(), &message)
+    }
+
+    /// Runs a function on many nodes, one way: a cast to the handler that [`serve`](Node::serve) put there.
+    pub fn eval_everywhere<'a, M: RemoteMessage>(
+        &self,
+        targets: impl Into<Targets>,
+        function: impl Into<Named<'a>>,
+        message: M,
+    ) -> AbcastReport {
+        self.abcast(targets, function, message)
+    }
+
+    /// Asks for many answers: `let mut items = node.stream(&beta, "counter", Watch).await?`.
+    ///
+    /// # Errors
+    /// Awaiting it gives the [`CallError`] of a request that was not accepted.
+    ///
+    /// # Cancel safety
+    /// Dropping the stream cancels it; see [`RemoteStream`](crate::rpc::RemoteStream).
+    pub fn stream<'a, M, T>(
+        &'a self,
+        target: &'a Target,
+        actor: impl Into<Named<'a>>,
+        message: M,
+    ) -> OpenStream<'a, M>
+    where
+        M: RemoteMessage<Result = Items<T>>,
+        T: Value,
+    {
+        OpenStream { caller: &self.0.caller, target, actor: actor.into(), message, timeout: None }
+    }
+
+    /// A typed reference to an actor under a name on a node; it travels in messages.
+    pub fn actor<A: RemoteActor>(&self, name: &str, target: &Target) -> Remote<A> {
+        Remote::new(target.clone(), name.to_owned(), &self.0.caller)
+    }
+
+    /// The same reference, used through this node.
+    pub fn bind<A>(&self, reference: &Remote<A>) -> Remote<A> {
+        reference.bound(&self.0.caller)
+    }
+
+    /// Calls and casts with messages as bytes, for tools.
+    pub fn raw<'a>(&'a self, target: &'a Target, actor: impl Into<Named<'a>>) -> RawCall<'a> {
+        RawCall { caller: &self.0.caller, target, actor: actor.into() }
+    }
+
+    // ----- nodes -----
+
+    /// Nodes with a living outgoing connection, sorted, each once, without this node.
+    pub fn nodes(&self) -> Vec<NodeName> {
+        self.0.caller.clients.nodes()
+    }
+
+    /// Nodes that are connected to this one, one entry per inbound connection, sorted.
+    pub fn inbound(&self) -> Vec<NodeName> {
+        let mut peers = self.0.acceptors.peers();
+        peers.sort();
+        peers
+    }
+
+    /// How many outgoing connections to a node are up, those of keys included.
+    pub fn connections(&self, node: &NodeName) -> usize {
+        self.0.caller.clients.connections(node)
+    }
+
+    /// Requests without an answer and bytes not yet written, over all connections to a node.
+    pub fn load(&self, node: &NodeName) -> (usize, usize) {
+        let conns = self.0.caller.clients.conns_to(node);
+        conns.iter().map(|conn| conn.load()).fold((0, 0), |sum, load| (sum.0 + load.0, sum.1 + load.1))
+    }
+
+    /// The time a sign of life takes to the peer and back; connects if need be.
+    ///
+    /// # Errors
+    /// [`CallError`]: the peer cannot be reached, or gave no sign within `call_timeout`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub async fn ping(&self, target: &Target) -> Result<Duration, CallError> {
+        self.ping_within(target, self.config().call_timeout).await
+    }
+
+    /// As [`Node::ping`], within this time.
+    ///
+    /// # Errors
+    /// As [`Node::ping`].
+    ///
+    /// # Cancel safety
+    /// As [`Node::ping`].
+    pub async fn ping_within(&self, target: &Target, timeout: Duration) -> Result<Duration, CallError> {
+        let begun = Instant::now();
+        let error = |failure: Failure| CallError::new(failure, target, RESERVED, "ping");
+        match crate::rpc::ping(&self.0.caller, target, timeout).await {
+            Outcome::Answered { .. } => Ok(begun.elapsed()),
+            Outcome::Failure(failure) => Err(error(failure)),
+        }
+    }
+
+    /// What a node exposes: its actors with their versions, messages and schemas.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    ///
+    /// # Cancel safety
+    /// As a call.
+    pub async fn describe(&self, target: &Target) -> Result<NodeDescription, CallError> {
+        self.call(target, RESERVED, own::Describe { actor: None }).await
+    }
+
+    /// What a node exposes under one name.
+    ///
+    /// # Errors
+    /// [`CallError`]; a node without that name gives an empty description.
+    ///
+    /// # Cancel safety
+    /// As a call.
+    pub async fn describe_actor(&self, target: &Target, actor: &str) -> Result<NodeDescription, CallError> {
+        self.call(target, RESERVED, own::Describe { actor: Some(actor.to_owned()) }).await
+    }
+
+    /// Resolves when the name is registered at the target, which need not even run yet. Waits for `call_timeout`
+    /// at most; bound it otherwise with [`wait_for_within`](Node::wait_for_within).
+    ///
+    /// # Errors
+    /// The last [`CallError`] when the time is over.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the wait.
+    pub async fn wait_for(&self, target: &Target, actor: &str) -> Result<(), CallError> {
+        self.wait_for_within(target, actor, self.config().call_timeout).await
+    }
+
+    /// As [`Node::wait_for`], within this time.
+    ///
+    /// # Errors
+    /// As [`Node::wait_for`].
+    ///
+    /// # Cancel safety
+    /// As [`Node::wait_for`].
+    pub async fn wait_for_within(
+        &self,
+        target: &Target,
+        actor: &str,
+        timeout: Duration,
+    ) -> Result<(), CallError> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let wait = own::WaitFor { actor: actor.to_owned() };
+            let error = match self.call(target, RESERVED, wait).timeout(left).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if error.may_have_run() && deadline <= Instant::now() {
+                let failure = Failure::Rejected(farcall_proto::failure::Rejected::NoSuchActor);
+                return Err(CallError::new(failure, target, actor, "WaitFor"));
+            }
+            if deadline <= Instant::now() + RETRY_EVERY {
+                return Err(error);
+            }
+            // The peer does not run yet, or went away: asked again until the time is over.
+            tokio::time::sleep(RETRY_EVERY).await;
+        }
+    }
+
+    /// Closes the connections to a node in good order: what is in flight finishes. The next request connects again.
+    pub fn disconnect(&self, node: &NodeName) {
+        for conn in self.0.caller.clients.conns_to(node) {
+            conn.begin_close("disconnected on request");
+        }
+    }
+
+    /// Ends the client actors of a node at once, as if they had died: requests in flight end as unknown.
+    pub fn kill_clients(&self, node: &NodeName) {
+        self.0.caller.clients.stop(Some(node));
+    }
+
+    /// Ends the inbound connections of a node at once; gives how many there were.
+    pub fn kill_acceptors(&self, node: &NodeName) -> usize {
+        self.0.acceptors.stop(Some(node))
+    }
+
+    /// The counters and gauges of this node.
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.0.caller.context.metrics.snapshot()
+    }
+
+    /// Whether it is shutting down.
+    pub fn is_draining(&self) -> bool {
+        self.0.caller.context.is_draining()
+    }
+
+    /// Resolves when the node begins to shut down.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub async fn draining(&self) {
+        self.0.caller.context.drained().await;
+    }
+
+    /// Drains and ends the node: takes nothing new, tells its peers, finishes what is in flight, closes. True if all
+    /// of it was finished within `drain_timeout`; what was not ends as unknown at its callers.
+    ///
+    /// # Cancel safety
+    /// Dropped before the end, the node stays half-way: it takes nothing new. Call it again to go on.
+    pub async fn shutdown(&self) -> bool {
+        let context = &self.0.caller.context;
+        let deadline = Instant::now() + context.config.drain_timeout;
+        context.begin_draining();
+        log::info!(target: "farcall", node:% = context.name; "draining");
+        for (_, listener) in self.0.listeners.lock().drain(..) {
+            listener.do_send(Stop);
+        }
+        for port in self.0.acceptors.ports() {
+            port.goodbye(Goodbye::Draining);
+        }
+        let mut finished = true;
+        loop {
+            let quiet = self.0.acceptors.ports().iter().all(|port| port.is_quiet());
+            let conns = self.0.caller.clients.conns();
+            conns.iter().for_each(|conn| conn.begin_close("this node is draining"));
+            let done = quiet && conns.is_empty();
+            if done || Instant::now() >= deadline {
+                finished = finished && done;
+                break;
+            }
+            tokio::time::sleep(DRAIN_LOOK_EVERY).await;
+        }
+        self.0.caller.clients.stop(None);
+        self.0.acceptors.stop(None);
+        log::info!(target: "farcall", node:% = context.name, finished = finished; "stopped");
+        finished
+    }
+}
+
+/// How often a wait for a peer that does not answer yet is tried again.
+const RETRY_EVERY: Duration = Duration::from_millis(50);
+
+/// How often a draining node looks whether its connections are quiet.
+const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(5);
+
+fn refuse_reserved(name: &str) -> Result<(), RegisterError> {
+    if name == RESERVED {
+        return Err(RegisterError::BadName { name: name.to_owned(), why: "the name is farcall's own" });
+    }
+    Ok(())
+}
+

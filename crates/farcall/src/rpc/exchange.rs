@@ -1,0 +1,275 @@
+//! One request and its answer, from the first byte to the outcome: waits for room if it must, then for the answer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use farcall_proto::failure::{Failure, NotSent};
+use farcall_proto::link::outbox::Body;
+use farcall_proto::link::{Outcome, RouteKey, Submit, SubmitKind, Ticket};
+use farcall_proto::peer::Target;
+use tokio::time::Sleep;
+
+use super::{Caller, Named};
+use crate::compress;
+use crate::conn::{Conn, Encoded};
+use crate::message::MessageInfo;
+
+/// What a request is, besides its bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Site<'a> {
+    pub(super) target: &'a Target,
+    pub(super) actor: Named<'a>,
+    pub(super) message: Layout<'a>,
+}
+
+/// How a message is known on the wire.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout<'a> {
+    pub(super) name: &'a str,
+    pub(super) version: u16,
+    pub(super) fingerprint: u64,
+}
+
+impl From<&'static MessageInfo> for Layout<'static> {
+    fn from(info: &'static MessageInfo) -> Self {
+        Self { name: info.name, version: info.version, fingerprint: info.fingerprint }
+    }
+}
+
+impl<'a> Site<'a> {
+    pub(super) fn route(&self) -> RouteKey<'a> {
+        RouteKey {
+            actor: self.actor.name,
+            message: self.message.name,
+            version: self.message.version,
+            fingerprint: self.message.fingerprint,
+            requirement: self.actor.requirement,
+        }
+    }
+
+    /// What can be seen to be wrong before anything is sent.
+    pub(super) fn check(&self) -> Result<(), NotSent> {
+        let name = self.actor.name;
+        if name.is_empty() || name.len() > crate::registry::ACTOR_NAME_BYTES_MAX {
+            return Err(NotSent::BadRequest("an actor's name has 1 to 255 bytes".into()));
+        }
+        let requirement = self.actor.requirement;
+        if requirement.is_empty() {
+            return Ok(());
+        }
+        match semver::VersionReq::parse(requirement) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let why = format!("{requirement:?} is no version requirement like ^1.4: {error}");
+                Err(NotSent::BadRequest(why.into()))
+            }
+        }
+    }
+}
+
+/// How long a request may take.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Times {
+    /// Until the answer; none: the configured default.
+    pub(super) timeout: Option<Duration>,
+    /// Until there is room to queue it.
+    pub(super) send_timeout: Option<Duration>,
+}
+
+/// One request and its answer.
+pub(super) struct Exchange {
+    kind: SubmitKind,
+    deadline: Instant,
+    room_until: Instant,
+    state: State,
+}
+
+enum State {
+    /// Queued nowhere yet: the queue is full.
+    Room { conn: Arc<Conn>, payload: Bytes, sleep: Pin<Box<Sleep>> },
+    /// Submitted.
+    Waiting { conn: Arc<Conn>, ticket: Ticket },
+    /// Ended, or never begun.
+    Done,
+}
+
+impl Exchange {
+    pub(super) fn new(kind: SubmitKind, timeout: Duration, send_timeout: Duration, now: Instant) -> Self {
+        let deadline = now + timeout;
+        let room_until = deadline.min(now + send_timeout);
+        Self { kind, deadline, room_until, state: State::Done }
+    }
+
+    /// Submits the request; if the queue is full, keeps the bytes and waits for room when polled.
+    pub(super) fn start(
+        &mut self,
+        caller: &Caller,
+        site: &Site<'_>,
+        payload: Encoded<'_>,
+        waker: &Waker,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        site.check()?;
+        match submit(caller, site, self.kind, self.deadline, &payload, waker, now) {
+            Ok((conn, ticket)) => {
+                self.state = State::Waiting { conn, ticket };
+                Ok(())
+            }
+            Err((NotSent::QueueFull { .. }, Some(conn))) => {
+                let payload = match payload {
+                    Encoded::Small(bytes) => Bytes::copy_from_slice(bytes),
+                    Encoded::Large(bytes) => bytes,
+                };
+                let sleep = Box::pin(tokio::time::sleep_until(self.room_until.into()));
+                conn.wait_for_room(waker.clone());
+                self.state = State::Room { conn, payload, sleep };
+                Ok(())
+            }
+            Err((failure, _)) => Err(failure.into()),
+        }
+    }
+
+    /// As [`Exchange::start`], but a full queue is an error.
+    pub(super) fn start_now(
+        &mut self,
+        caller: &Caller,
+        site: &Site<'_>,
+        payload: Encoded<'_>,
+        waker: &Waker,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        site.check()?;
+        let submitted = submit(caller, site, self.kind, self.deadline, &payload, waker, now);
+        let (conn, ticket) = submitted.map_err(|(failure, _)| failure)?;
+        self.state = State::Waiting { conn, ticket };
+        Ok(())
+    }
+
+    /// The outcome, once.
+    pub(super) fn poll(&mut self, caller: &Caller, site: &Site<'_>, cx: &mut TaskContext<'_>) -> Poll<Outcome> {
+        loop {
+            match &mut self.state {
+                State::Waiting { conn, ticket } => {
+                    let Some(outcome) = conn.poll_outcome(*ticket, cx.waker()) else { return Poll::Pending };
+                    self.state = State::Done;
+                    return Poll::Ready(outcome);
+                }
+                State::Done => return Poll::Ready(Outcome::Failure(NotSent::AlreadyTaken.into())),
+                State::Room { conn, payload, sleep } => {
+                    let expired = sleep.as_mut().poll(cx).is_ready();
+                    let (payload, now) = (payload.clone(), Instant::now());
+                    let encoded = Encoded::Large(payload);
+                    match submit(caller, site, self.kind, self.deadline, &encoded, cx.waker(), now) {
+                        Ok((conn, ticket)) => self.state = State::Waiting { conn, ticket },
+                        Err((NotSent::QueueFull { .. }, Some(fuller))) if !expired => {
+                            fuller.wait_for_room(cx.waker().clone());
+                            *conn = fuller;
+                            return Poll::Pending;
+                        }
+                        Err((failure, _)) => {
+                            self.state = State::Done;
+                            return Poll::Ready(Outcome::Failure(failure.into()));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The connection and the ticket, once submitted: for streams, which go on by themselves.
+    pub(super) fn into_submitted(mut self) -> Option<(Arc<Conn>, Ticket)> {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Waiting { conn, ticket } => Some((conn, ticket)),
+            state => {
+                self.state = state;
+                None
+            }
+        }
+    }
+
+    /// Whether it waits for room; drives that wait.
+    pub(super) fn poll_submitted(
+        &mut self,
+        caller: &Caller,
+        site: &Site<'_>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        match &self.state {
+            State::Waiting { .. } => Poll::Ready(Ok(())),
+            State::Done => Poll::Ready(Err(NotSent::AlreadyTaken.into())),
+            State::Room { .. } => match self.poll(caller, site, cx) {
+                Poll::Ready(Outcome::Failure(failure)) => Poll::Ready(Err(failure)),
+                _ if matches!(self.state, State::Waiting { .. }) => Poll::Ready(Ok(())),
+                _ => Poll::Pending,
+            },
+        }
+    }
+
+    /// Takes over a ticket obtained otherwise (confirm, ping).
+    pub(super) fn adopt(&mut self, conn: Arc<Conn>, ticket: Ticket) {
+        self.state = State::Waiting { conn, ticket };
+    }
+
+    /// Whether it was submitted.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting { .. })
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let State::Waiting { conn, ticket } = &self.state {
+            conn.cancel(*ticket);
+        }
+    }
+}
+
+type Refused = (NotSent, Option<Arc<Conn>>);
+
+/// How often a request looks for a connection again when the one it found took nothing new.
+const TRIES: usize = 3;
+
+fn submit(
+    caller: &Caller,
+    site: &Site<'_>,
+    kind: SubmitKind,
+    deadline: Instant,
+    payload: &Encoded<'_>,
+    waker: &Waker,
+    now: Instant,
+) -> Result<(Arc<Conn>, Ticket), Refused> {
+    let mut tries = 0;
+    loop {
+        let conn = caller.clients.conn(site.target, now).map_err(|failure| (failure, None))?;
+        let packed = packed(caller, &conn, payload);
+        let (body, compressed) = match &packed {
+            Some(packed) => (Body::Shared(packed.clone()), true),
+            None => (payload.body(), false),
+        };
+        let request = Submit { kind, route: site.route(), body, compressed, deadline: Some(deadline) };
+        tries += 1;
+        match conn.submit(request, waker.clone(), now) {
+            Ok(ticket) => return Ok((conn, ticket)),
+            Err(NotSent::Disconnected(_)) if tries < TRIES => {}
+            Err(failure) => return Err((failure, Some(conn))),
+        }
+    }
+}
+
+/// The payload compressed, if that is configured, worth it, and the peer can read it.
+pub(super) fn packed(caller: &Caller, conn: &Conn, payload: &Encoded<'_>) -> Option<Bytes> {
+    let config = &caller.context.config;
+    let bytes = match payload {
+        Encoded::Small(bytes) => bytes,
+        Encoded::Large(bytes) => &bytes[..],
+    };
+    compress::pack(config.compress, config.compress_threshold_bytes, conn.inflates(), bytes).map(Bytes::from)
+}

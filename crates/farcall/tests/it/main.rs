@@ -1,0 +1,4 @@
+//! Real nodes on real loopback sockets, in one binary.
+
+mod fixture;
+mod smoke;
