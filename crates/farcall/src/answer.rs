@@ -158,16 +158,14 @@ async fn send_items(port: Arc<AnswerPort>, id: RequestId, mut items: EncodedItem
             futures::future::Either::Right(_) => break,
         };
         match next {
-            Some(Ok(payload)) => {
-                match port.push_item(id, Bytes::from(payload)) {
-                    Pushed::Sent => {}
-                    Pushed::Cancelled => break,
-                    Pushed::Ended => {
-                        ended.port = None;
-                        return;
-                    }
+            Some(Ok(payload)) => match port.push_item(id, Bytes::from(payload)) {
+                Pushed::Sent => {}
+                Pushed::Cancelled => break,
+                Pushed::Ended => {
+                    ended.port = None;
+                    return;
                 }
-            }
+            },
             Some(Err(error)) => {
                 ended.port = None;
                 port.reply_fault(id, &Failed::ReplyDecode(error.to_string()).into());

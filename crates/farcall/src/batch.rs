@@ -94,9 +94,7 @@ pub(crate) enum Want {
     /// One value.
     Value,
     /// Items, with this first credit.
-    Items {
-        window: u32,
-    },
+    Items { window: u32 },
 }
 
 #[derive(Debug)]

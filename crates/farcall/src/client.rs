@@ -121,7 +121,8 @@ impl Client {
             state.conn = None;
         }
         state.failure = failure.clone();
-        let jitter = crate::context::random::<2>().map_or(0.5, |bytes| f64::from(u16::from_le_bytes(bytes)) / 65_536.0);
+        let jitter = crate::context::random::<2>()
+            .map_or(0.5, |bytes| f64::from(u16::from_le_bytes(bytes)) / 65_536.0);
         let pause = state.backoff.failed(now, jitter);
         drop(state);
         let lost = conn.lost(failure.clone(), LossCause::Ended("never connected"), 0);
@@ -336,7 +337,11 @@ async fn open(context: &Context, node: &NodeName) -> Result<(TcpStream, PeerPara
 }
 
 /// Tries every address of the node, best first, until one answers or the time is over.
-async fn dial(context: &Context, node: &NodeName, deadline: tokio::time::Instant) -> Result<TcpStream, NotSent> {
+async fn dial(
+    context: &Context,
+    node: &NodeName,
+    deadline: tokio::time::Instant,
+) -> Result<TcpStream, NotSent> {
     let limit = context.config.connect_timeout;
     let addresses = match tokio::time::timeout_at(deadline, context.discovery.addresses(node)).await {
         Ok(Ok(addresses)) if addresses.is_empty() => {
@@ -345,7 +350,9 @@ async fn dial(context: &Context, node: &NodeName, deadline: tokio::time::Instant
         Ok(Ok(addresses)) => addresses,
         Ok(Err(error)) => return Err(NotSent::NoAddress(error.to_string().into())),
         Err(_) => {
-            return Err(NotSent::NoAddress(format!("discovery gave no answer for {node} within {limit:?}").into()));
+            return Err(NotSent::NoAddress(
+                format!("discovery gave no answer for {node} within {limit:?}").into(),
+            ));
         }
     };
     let mut last = String::new();
@@ -362,7 +369,9 @@ async fn dial(context: &Context, node: &NodeName, deadline: tokio::time::Instant
             }
             Ok(Err(error)) => last = format!("{node} at {address}: {error}"),
             Err(_) => {
-                return Err(NotSent::ConnectFailed(format!("{node} at {address}: no answer within {limit:?}").into()));
+                return Err(NotSent::ConnectFailed(
+                    format!("{node} at {address}: no answer within {limit:?}").into(),
+                ));
             }
         }
     }

@@ -99,7 +99,12 @@ impl Conn {
         })
     }
 
-    pub(crate) fn confirm(&self, cast: Casted, deadline: Option<Instant>, token: Waker) -> Result<Ticket, Failure> {
+    pub(crate) fn confirm(
+        &self,
+        cast: Casted,
+        deadline: Option<Instant>,
+        token: Waker,
+    ) -> Result<Ticket, Failure> {
         self.with_link(|inner| inner.link.confirm(cast, deadline, token))
     }
 

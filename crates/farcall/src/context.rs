@@ -1,8 +1,8 @@
 //! What every part of one node shares: who it is, what it may, what it counts.
 
 use std::any::Any;
-use std::sync::{Arc, OnceLock, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use farcall_proto::link::Limits;
@@ -174,4 +174,3 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
     getrandom::fill(&mut bytes)?;
     Ok(bytes)
 }
-

@@ -9,8 +9,8 @@ use bytes::{Bytes, BytesMut};
 use farcall_proto::failure::Rejected;
 use farcall_proto::link::frame::{Definition, NO_DEADLINE};
 use farcall_proto::link::liveness::IoState;
-use farcall_proto::link::{Inbound, LossCause, Payload, Request, RequestKind, Slice};
 use farcall_proto::link::outbox::Body;
+use farcall_proto::link::{Inbound, LossCause, Payload, Request, RequestKind, Slice};
 
 use crate::backlog::Admission;
 use crate::batch::{Batch, Item, ItemPayload, Want};
@@ -86,11 +86,14 @@ impl Dispatch {
 
     fn resolve(&mut self, definition: &Definition) -> Result<RouteTarget, Rejected> {
         let resolved = self.context.registry.resolve(definition)?;
-        let known = self.handlers.iter().position(|known| Arc::ptr_eq(&known.registration, &resolved.registration));
+        let known =
+            self.handlers.iter().position(|known| Arc::ptr_eq(&known.registration, &resolved.registration));
         let handler = known.unwrap_or_else(|| {
             // A place whose actor is gone is used again, so that the table does not grow with restarts.
-            let free = self.handlers.iter().position(|old| !old.registration.is_alive() && old.items.is_empty());
-            let fresh = Handler { registration: resolved.registration.clone(), items: VecDeque::new(), bytes: 0 };
+            let free =
+                self.handlers.iter().position(|old| !old.registration.is_alive() && old.items.is_empty());
+            let fresh =
+                Handler { registration: resolved.registration.clone(), items: VecDeque::new(), bytes: 0 };
             match free.and_then(|index| self.handlers.get_mut(index).map(|place| (index, place))) {
                 Some((index, place)) => {
                     *place = fresh;
@@ -205,7 +208,8 @@ impl Dispatch {
         }
         handler.bytes += bytes;
         let RouteTarget { entry, version, .. } = target;
-        let item = Item { want, id: request.id, entry, version, deadline, compressed: request.compressed, payload };
+        let item =
+            Item { want, id: request.id, entry, version, deadline, compressed: request.compressed, payload };
         handler.items.push_back(item);
         if request.kind == RequestKind::Deliver {
             self.port.pump(|link, _, _| link.reply(request.id, false, Body::Borrowed(&[])));
@@ -217,7 +221,8 @@ impl Dispatch {
         let metrics = &self.context.metrics;
         metrics.refused.up();
         if let Some(route) = self.routes.get(request.route as usize) {
-            let what = format!("refused {} to {}: {rejected}", route.definition.message, route.definition.actor);
+            let what =
+                format!("refused {} to {}: {rejected}", route.definition.message, route.definition.actor);
             self.port.note_refused(reason(&rejected), &what);
         }
         match request.kind {
@@ -349,7 +354,9 @@ impl Side for Dispatch {
     fn poll_timeout(&mut self, io: &IoState) -> Instant {
         let alive = self.port.pump(|link, _, _| link.poll_timeout(io));
         match self.context.config.acceptor_idle {
-            Some(idle) if self.port.is_quiet() => alive.min((self.port.last_used() + idle).max(self.received_at)),
+            Some(idle) if self.port.is_quiet() => {
+                alive.min((self.port.last_used() + idle).max(self.received_at))
+            }
             _ => alive,
         }
     }

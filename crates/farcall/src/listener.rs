@@ -94,7 +94,9 @@ async fn accept_loop(
                     );
                     continue;
                 };
-                if let Err(error) = socket::configure(&stream, &context.config.tcp, context.config.write_stall_timeout) {
+                if let Err(error) =
+                    socket::configure(&stream, &context.config.tcp, context.config.write_stall_timeout)
+                {
                     log::debug!(target: "farcall", node:% = context.name, from:% = from; "socket options: {error}");
                     continue;
                 }

@@ -82,7 +82,9 @@ impl AnswerPort {
         let inline = INLINE_REPLY_BYTES.min(config.fragment_bytes / 2);
         let inline_reply_bytes_max = match config.compress {
             Compress::Off => inline,
-            Compress::Lz4 | Compress::Zstd(_) => inline.min(config.compress_threshold_bytes.saturating_sub(1)),
+            Compress::Lz4 | Compress::Zstd(_) => {
+                inline.min(config.compress_threshold_bytes.saturating_sub(1))
+            }
         };
         Arc::new(Self {
             inner: Mutex::new(Inner { link, sleeping: None, last_used: now }),

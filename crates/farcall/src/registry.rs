@@ -146,11 +146,8 @@ impl Registry {
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let name: Arc<str> = name.into();
-        let backlog = Backlog::new(
-            self.limits.mailbox_messages_max,
-            self.limits.mailbox_bytes_max,
-            Instant::now(),
-        );
+        let backlog =
+            Backlog::new(self.limits.mailbox_messages_max, self.limits.mailbox_bytes_max, Instant::now());
         let registration = Registration {
             name: name.clone(),
             version: None,
@@ -286,7 +283,9 @@ fn check_requirement(registration: &Registration, requirement: &str) -> Result<(
         return Ok(());
     }
     let wrong = |have: String| Rejected::WrongVersion { have, want: requirement.to_owned() };
-    let Ok(wanted) = VersionReq::parse(requirement) else { return Err(wrong("a bad requirement".to_owned())) };
+    let Ok(wanted) = VersionReq::parse(requirement) else {
+        return Err(wrong("a bad requirement".to_owned()));
+    };
     match &registration.version {
         None => Err(wrong("none".to_owned())),
         Some(version) if wanted.matches(version) => Ok(()),

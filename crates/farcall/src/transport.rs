@@ -131,7 +131,12 @@ where
     }
 
     /// Writes until nothing is left or the socket takes no more.
-    fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) -> Poll<Result<(), LossCause>> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        budget: &mut usize,
+    ) -> Poll<Result<(), LossCause>> {
         loop {
             if self.written == self.write.len() {
                 self.side.transmit(&mut self.write, now, cx.waker());
@@ -162,7 +167,12 @@ where
     }
 
     /// Goes on with what was read, then reads once. Ready: something happened, there may be more.
-    fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant, budget: &mut usize) -> Poll<Result<Progress, LossCause>> {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        budget: &mut usize,
+    ) -> Poll<Result<Progress, LossCause>> {
         let progress = self.side.advance(&mut self.read, now, cx.waker())?;
         self.paused = match progress {
             Progress::Paused(until) => Some(until),
@@ -202,6 +212,9 @@ where
         }
         if next <= now {
             self.side.handle_timeout(now, &io)?;
+            if self.side.wants_write() {
+                cx.waker().wake_by_ref();
+            }
             if self.read.is_empty() && self.read_bytes > READ_BYTES_MIN {
                 // Nothing much happens: give the large buffer back.
                 self.read_bytes = READ_BYTES_MIN;
@@ -282,11 +295,12 @@ where
             match self.poll_read(cx, now, &mut budget) {
                 Poll::Ready(Err(cause)) => return Poll::Ready(Err(cause)),
                 Poll::Ready(Ok(Progress::More)) => break,
-                Poll::Ready(Ok(Progress::Paused(_))) | Poll::Pending => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(Progress::Drained)) => {}
-            }
-            if budget == 0 {
-                break;
+                // A budget used up by writing leaves nobody to wake this pump: it does so itself, below.
+                Poll::Ready(Ok(Progress::Paused(_))) | Poll::Pending if budget > 0 => {
+                    return Poll::Ready(Ok(()));
+                }
+                _ if budget == 0 => break,
+                _ => {}
             }
         }
         cx.waker().wake_by_ref();

@@ -244,5 +244,7 @@ async fn listen(
 async fn resolve(host: &Address) -> Result<SocketAddr, StartError> {
     let failed = |error| StartError::Listen { address: host.to_string(), error };
     let mut found = tokio::net::lookup_host((host.host(), host.port())).await.map_err(failed)?;
-    found.next().ok_or_else(|| failed(io::Error::new(io::ErrorKind::NotFound, "the host name has no address")))
+    found
+        .next()
+        .ok_or_else(|| failed(io::Error::new(io::ErrorKind::NotFound, "the host name has no address")))
 }

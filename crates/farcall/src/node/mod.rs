@@ -484,4 +484,3 @@ fn refuse_reserved(name: &str) -> Result<(), RegisterError> {
     }
     Ok(())
 }
-

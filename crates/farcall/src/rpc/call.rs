@@ -93,7 +93,8 @@ where
                 let times = Times { timeout: call.timeout, send_timeout: call.send_timeout };
                 let now = Instant::now();
                 let config = &call.caller.context.config;
-                let exchange = empty.insert(times.exchange(SubmitKind::Call, config.call_timeout, call.caller, now));
+                let exchange =
+                    empty.insert(times.exchange(SubmitKind::Call, config.call_timeout, call.caller, now));
                 let started = with_encoded(&call.message, |payload| {
                     exchange.start(call.caller, &site, payload, cx.waker(), now)
                 });
@@ -112,7 +113,13 @@ where
 }
 
 impl Times {
-    pub(super) fn exchange(self, kind: SubmitKind, default: Duration, caller: &Caller, now: Instant) -> Exchange {
+    pub(super) fn exchange(
+        self,
+        kind: SubmitKind,
+        default: Duration,
+        caller: &Caller,
+        now: Instant,
+    ) -> Exchange {
         let send_timeout = self.send_timeout.unwrap_or(caller.context.config.send_timeout);
         Exchange::new(kind, self.timeout.unwrap_or(default), send_timeout, now)
     }
@@ -135,7 +142,11 @@ pub(super) fn value_of<R: Value>(caller: &Caller, site: &Site<'_>, outcome: Outc
 }
 
 /// Reads an answer, inflating it first if need be.
-pub(super) fn decode_answer<R: Value>(caller: &Caller, payload: &[u8], compressed: bool) -> Result<R, Failed> {
+pub(super) fn decode_answer<R: Value>(
+    caller: &Caller,
+    payload: &[u8],
+    compressed: bool,
+) -> Result<R, Failed> {
     let unreadable = |why: String| Failed::ReplyDecode(why);
     let _bound = caller.context.bind();
     if !compressed {

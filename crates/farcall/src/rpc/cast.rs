@@ -45,7 +45,11 @@ pub(crate) fn cast<'a, M: RemoteMessage>(
 const TRIES: usize = 3;
 
 /// Queues a cast of bytes that are encoded already.
-pub(super) fn send(caller: &Caller, site: &Site<'_>, payload: &Encoded<'_>) -> Result<(Arc<Conn>, Casted), NotSent> {
+pub(super) fn send(
+    caller: &Caller,
+    site: &Site<'_>,
+    payload: &Encoded<'_>,
+) -> Result<(Arc<Conn>, Casted), NotSent> {
     site.check()?;
     let now = Instant::now();
     let mut tries = 0;

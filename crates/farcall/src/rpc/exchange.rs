@@ -150,7 +150,12 @@ impl Exchange {
     }
 
     /// The outcome, once.
-    pub(super) fn poll(&mut self, caller: &Caller, site: &Site<'_>, cx: &mut TaskContext<'_>) -> Poll<Outcome> {
+    pub(super) fn poll(
+        &mut self,
+        caller: &Caller,
+        site: &Site<'_>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Outcome> {
         loop {
             match &mut self.state {
                 State::Waiting { conn, ticket } => {

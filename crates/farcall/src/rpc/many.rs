@@ -116,7 +116,8 @@ impl Fan {
             Ok(exchange)
         };
         let targets = targets.list(caller);
-        let parts = targets.into_iter().map(|target| (begin(&target), target)).map(|(part, target)| (target, part));
+        let parts =
+            targets.into_iter().map(|target| (begin(&target), target)).map(|(part, target)| (target, part));
         Self {
             caller: caller.clone(),
             parts: parts.collect(),

@@ -110,6 +110,9 @@ impl<R: Value> Future for Promise<R> {
 
 impl<R> std::fmt::Debug for Promise<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Promise").field("target", &self.target).field("actor", &self.actor).finish_non_exhaustive()
+        f.debug_struct("Promise")
+            .field("target", &self.target)
+            .field("actor", &self.actor)
+            .finish_non_exhaustive()
     }
 }

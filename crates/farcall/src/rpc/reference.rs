@@ -68,7 +68,8 @@ impl<A> Remote<A> {
     {
         let caller = self.caller(M::INFO.name)?;
         let actor = Named::from(&self.actor);
-        Call { caller: &caller, target: &self.target, actor, message, timeout: None, send_timeout: None }.await
+        Call { caller: &caller, target: &self.target, actor, message, timeout: None, send_timeout: None }
+            .await
     }
 
     /// Casts to the actor.

@@ -66,7 +66,10 @@ where
             let started = with_encoded(&message, |payload| {
                 exchange.start(caller, &site, payload, std::task::Waker::noop(), now)
             });
-            started.map_err(Failure::from).and_then(|started| started).map_err(|failure| site.error(failure))?;
+            started
+                .map_err(Failure::from)
+                .and_then(|started| started)
+                .map_err(|failure| site.error(failure))?;
             let submitted = std::future::poll_fn(|cx| exchange.poll_submitted(caller, &site, cx)).await;
             submitted.map_err(|failure| site.error(failure))?;
             let Some((conn, ticket)) = exchange.into_submitted() else {
@@ -158,6 +161,9 @@ impl<T> Drop for RemoteStream<T> {
 
 impl<T> std::fmt::Debug for RemoteStream<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RemoteStream").field("target", &self.target).field("actor", &self.actor).finish_non_exhaustive()
+        f.debug_struct("RemoteStream")
+            .field("target", &self.target)
+            .field("actor", &self.actor)
+            .finish_non_exhaustive()
     }
 }
