@@ -130,6 +130,11 @@ where
         }
     }
 
+    /// Whether there is something to write and the socket has taken all that it was given before.
+    fn has_fresh(&mut self) -> bool {
+        self.written == self.write.len() && self.side.wants_write()
+    }
+
     /// Writes until nothing is left or the socket takes no more.
     fn poll_write(
         &mut self,
@@ -281,7 +286,7 @@ where
 
     /// Reads and writes in turn until neither goes on, or the budget is used (then it wakes itself).
     fn turn_open(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), LossCause>> {
-        if !self.yielded && self.written == self.write.len() && self.side.wants_write() {
+        if !self.yielded && self.has_fresh() {
             self.yielded = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -295,6 +300,8 @@ where
             match self.poll_read(cx, now, &mut budget) {
                 Poll::Ready(Err(cause)) => return Poll::Ready(Err(cause)),
                 Poll::Ready(Ok(Progress::More)) => break,
+                // What was read may have been answered on the spot: that is written before this pump sleeps.
+                Poll::Ready(Ok(Progress::Paused(_))) | Poll::Pending if self.has_fresh() => {}
                 // A budget used up by writing leaves nobody to wake this pump: it does so itself, below.
                 Poll::Ready(Ok(Progress::Paused(_))) | Poll::Pending if budget > 0 => {
                     return Poll::Ready(Ok(()));
