@@ -1,0 +1,106 @@
+//! What goes out first, what waits, and what can still be taken back.
+
+use super::*;
+use crate::link::frame::{Frame, RequestId};
+
+const WIDE: Reassembly = Reassembly { bytes_max: 1 << 20, streams_max: 8 };
+
+fn kinds(mut bytes: &[u8]) -> Vec<(u8, usize)> {
+    let mut kinds = Vec::new();
+    while !bytes.is_empty() {
+        let len = u32::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+        kinds.push((bytes[4], len));
+        bytes = &bytes[4 + len..];
+    }
+    kinds
+}
+
+fn drain(outbox: &mut Outbox) -> Vec<(u8, usize)> {
+    let (mut all, mut buffer) = (Vec::new(), Vec::new());
+    loop {
+        outbox.poll_transmit(&mut buffer);
+        if buffer.is_empty() {
+            return all;
+        }
+        all.extend(kinds(&buffer));
+    }
+}
+
+#[test]
+fn a_small_frame_to_another_actor_passes_a_large_one_and_one_to_the_same_actor_waits() {
+    let mut outbox = Outbox::new(1024, WIDE);
+    outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 3000]));
+    outbox.push(Lane::Actor(1), Head::cast(2, false), Body::Borrowed(&[1; 10]));
+    outbox.push(Lane::Actor(2), Head::cast(3, false), Body::Borrowed(&[2; 10]));
+    let order: Vec<u8> = drain(&mut outbox).into_iter().map(|(kind, _)| kind).collect();
+    let (cast, fragment) = (Kind::Cast as u8, Kind::Fragment as u8);
+    assert_eq!(order, [cast, fragment, fragment, fragment, cast]);
+    assert_eq!(outbox.unsent_bytes(), 0);
+    assert!(outbox.is_empty());
+}
+
+#[test]
+fn large_frames_of_two_lanes_take_turns_and_no_more_start_than_the_peer_can_hold() {
+    let mut outbox = Outbox::new(1024, Reassembly { bytes_max: 5000, streams_max: 8 });
+    for actor in 0..2 {
+        outbox.push(Lane::Actor(actor), Head::cast(actor, false), Body::Borrowed(&[0; 3000]));
+    }
+    let mut buffer = Vec::new();
+    outbox.poll_transmit(&mut buffer);
+    let mut streams = Vec::new();
+    let mut rest = &buffer[..];
+    while let Some(len) = rest.first_chunk::<4>() {
+        let len = u32::from_le_bytes(*len) as usize;
+        if let Frame::Fragment { stream, .. } = Frame::parse(&rest[4..4 + len]).unwrap() {
+            streams.push(stream);
+        }
+        rest = &rest[4 + len..];
+    }
+    assert_eq!(streams, [0, 0, 0, 1, 1, 1], "6,000 bytes do not fit 5,000 at once");
+}
+
+#[test]
+fn a_withdrawn_small_frame_travels_as_nothing_and_a_handed_out_one_cannot_be_withdrawn() {
+    let mut outbox = Outbox::new(1024, WIDE);
+    let id = RequestId { slot: 0, generation: 0 };
+    let head = Head::request(Kind::Request, id, 0, 0, false);
+    let first = outbox.push(Lane::Actor(1), head, Body::Borrowed(b"a"));
+    let second = outbox.push(Lane::Actor(1), head, Body::Borrowed(b"b"));
+    assert!(outbox.withdraw(second));
+    let mut buffer = Vec::new();
+    outbox.poll_transmit(&mut buffer);
+    assert_eq!(kinds(&buffer), [(Kind::Request as u8, 21), (Kind::Void as u8, 21)]);
+    assert!(!outbox.withdraw(first));
+}
+
+#[test]
+fn a_half_written_batch_tells_exactly_which_frames_may_have_left() {
+    let mut outbox = Outbox::new(1024, WIDE);
+    outbox.control(|out| frame::write_ping(0, out));
+    let first = outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 8]));
+    let second = outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 8]));
+    let mut buffer = Vec::new();
+    outbox.poll_transmit(&mut buffer);
+    let third = outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 8]));
+    let written = |bytes| [first, second, third].map(|place| outbox.may_be_written(place, bytes));
+    assert_eq!(written(16), [false, false, false], "only the tick left");
+    assert_eq!(written(17), [true, false, false]);
+    assert_eq!(written(16 + 20), [true, false, false]);
+    assert_eq!(written(buffer.len()), [true, true, false]);
+}
+
+#[test]
+fn a_large_frame_given_up_half_way_is_aborted_on_the_wire() {
+    let mut outbox = Outbox::new(64 * 1024, WIDE);
+    let place = outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 300_000]));
+    let mut buffer = Vec::new();
+    outbox.poll_transmit(&mut buffer);
+    assert!(outbox.may_be_written(place, 0));
+    assert!(!outbox.withdraw(place));
+    outbox.poll_transmit(&mut buffer);
+    assert_eq!(
+        Frame::parse(&buffer[4..]),
+        Ok(Frame::Fragment { stream: 0, total: None, abort: true, data: &[] })
+    );
+    assert_eq!(outbox.unsent_bytes(), buffer.len());
+}
