@@ -396,7 +396,7 @@ impl<T> AcceptorLink<T> {
 
     /// Whether more may be read: not while the answers of earlier requests pile up unread.
     pub fn wants_read(&self) -> bool {
-        self.outbox.unsent_bytes() < self.limits.unsent_bytes_max
+        self.outbox.held_bytes() < self.limits.unsent_bytes_max
     }
 
     /// Bytes queued and not yet written.

@@ -272,8 +272,8 @@ impl<T> ClientLink<T> {
         if needs_slot && self.requests.is_full() {
             return Err(self.in_flight_full());
         }
-        let unsent = self.outbox.unsent_bytes();
-        if unsent + bytes + HEAD_BYTES_MAX > self.limits.unsent_bytes_max {
+        let unsent = self.outbox.held_bytes();
+        if unsent > 0 && unsent + bytes + HEAD_BYTES_MAX > self.limits.unsent_bytes_max {
             let limit = Limit { name: "unsent_bytes_max", value: self.limits.unsent_bytes_max };
             return Err(NotSent::QueueFull { limit });
         }
@@ -297,7 +297,7 @@ impl<T> ClientLink<T> {
     fn wake_for_room(&mut self) {
         let room = self.phase == Phase::Lost
             || matches!(self.phase, Phase::Closing(_))
-            || (self.outbox.unsent_bytes() <= self.limits.unsent_bytes_max / 2 && !self.requests.is_full());
+            || (self.outbox.held_bytes() <= self.limits.unsent_bytes_max / 2 && !self.requests.is_full());
         if room && !self.waiting_for_room.is_empty() {
             self.woken.extend(self.waiting_for_room.drain(..));
         }

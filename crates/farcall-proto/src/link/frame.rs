@@ -404,6 +404,11 @@ impl Head {
         self.with(id.slot.to_le_bytes()).with(id.generation.to_le_bytes())
     }
 
+    /// The head of a [`Frame::Void`].
+    pub fn void() -> Self {
+        Self::new(Kind::Void, 0).sealed(0)
+    }
+
     /// A head that is only the `len` of a frame encoded elsewhere, whose rest goes as the body.
     pub fn raw() -> Self {
         Self { bytes: [0; HEAD_BYTES_MAX], len: 4 }

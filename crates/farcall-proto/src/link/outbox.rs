@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use hashbrown::HashMap;
 
+use super::FRAGMENT_BYTES_MIN;
 use super::frame::{self, HEAD_BYTES, Head, Kind};
 
 /// What keeps its order when one of its frames is large.
@@ -86,6 +87,8 @@ pub struct Outbox {
     next_stream: u32,
     started: usize,
     started_bytes: usize,
+    /// Entries in all lanes.
+    entries: usize,
     reassembly: Reassembly,
     fragment_bytes: usize,
     /// Bytes queued here, and those of the batch that is being written.
@@ -135,13 +138,16 @@ const SEGMENT_BYTES: usize = 128 * 1024;
 /// How many bytes of fragments one batch takes.
 const LANE_BYTES_PER_BATCH: usize = 128 * 1024;
 
+/// What an entry of a lane takes besides its bytes.
+const ENTRY_COST: usize = 128;
+
 /// A buffer that grew beyond this is not kept.
 const SPARE_BYTES_MAX: usize = 2 * SEGMENT_BYTES;
 
 impl Outbox {
     /// An empty outbox that cuts frames above `fragment_bytes`.
     pub fn new(fragment_bytes: usize, reassembly: Reassembly) -> Self {
-        Self {
+        let mut outbox = Self {
             control: Vec::new(),
             segments: VecDeque::new(),
             spare: Vec::new(),
@@ -153,17 +159,21 @@ impl Outbox {
             next_stream: 0,
             started: 0,
             started_bytes: 0,
+            entries: 0,
             reassembly,
             fragment_bytes,
             queued: 0,
             batch: Batch::default(),
-        }
+        };
+        outbox.limit(fragment_bytes, reassembly);
+        outbox
     }
 
     /// The limits of both sides, known after the handshake.
     pub fn limit(&mut self, fragment_bytes: usize, reassembly: Reassembly) {
-        self.fragment_bytes = fragment_bytes;
-        self.reassembly = reassembly;
+        // A fragment that holds nothing, or none at a time, would wait for ever.
+        self.fragment_bytes = fragment_bytes.max(FRAGMENT_BYTES_MIN);
+        self.reassembly = Reassembly { streams_max: reassembly.streams_max.max(1), ..reassembly };
     }
 
     /// Queued messages larger than this, with their sizes.
@@ -182,6 +192,11 @@ impl Outbox {
     /// Bytes not yet written, those of the batch in the writer's hands included.
     pub fn unsent_bytes(&self) -> usize {
         self.queued + self.batch.bytes
+    }
+
+    /// What [`Outbox::unsent_bytes`] costs to keep: small frames that wait behind a large one are kept one by one.
+    pub fn held_bytes(&self) -> usize {
+        self.unsent_bytes() + self.entries * ENTRY_COST
     }
 
     /// Nothing waits here (a batch may still be in the writer's hands).
@@ -217,9 +232,10 @@ impl Outbox {
         place
     }
 
-    /// Queues one small frame that is encoded already, behind what its lane still holds.
+    /// Queues one frame that is encoded already, behind what its lane still holds.
     pub fn push_encoded(&mut self, lane: Lane, encoded: &[u8]) {
-        if self.lanes.is_empty() || !self.lanes.contains_key(&lane) {
+        let small = encoded.len() <= self.fragment_bytes;
+        if small && (self.lanes.is_empty() || !self.lanes.contains_key(&lane)) {
             self.append(encoded);
         } else {
             self.push_lane(lane, Head::raw(), Bytes::copy_from_slice(encoded.get(4..).unwrap_or_default()));
@@ -232,6 +248,7 @@ impl Outbox {
         let total = head.as_bytes().len() - 4 + body.len();
         let entry = Entry { number, head: head.sealed(body.len()), body, total, sent: 0, stream: 0 };
         self.queued += total;
+        self.entries += 1;
         let queue = self.lanes.entry(lane).or_default();
         if queue.is_empty() {
             self.turn.push_back(lane);
@@ -311,6 +328,7 @@ impl Outbox {
             buffer.extend_from_slice(entry.head.as_bytes());
             buffer.extend_from_slice(&entry.body);
             self.queued -= entry.total;
+            self.entries -= 1;
             queue.pop_front();
             return true;
         }
@@ -335,6 +353,7 @@ impl Outbox {
         if entry.sent == entry.total {
             self.started -= 1;
             self.started_bytes -= entry.total;
+            self.entries -= 1;
             queue.pop_front();
         }
         true
@@ -365,21 +384,30 @@ impl Outbox {
         false
     }
 
+    /// What was not begun leaves a [`Kind::Void`] in its place, so that withdrawing in any order stays cheap.
     fn withdraw_lane(&mut self, lane: Lane, number: u64) -> bool {
         let Some(queue) = self.lanes.get_mut(&lane) else { return false };
-        let Some(at) = queue.iter().position(|entry| entry.number == number) else { return false };
-        let Some(entry) = queue.remove(at) else { return false };
-        self.queued -= entry.total - entry.sent;
+        let Ok(at) = queue.binary_search_by_key(&number, |entry| entry.number) else { return false };
+        let Some(entry) = queue.get_mut(at) else { return false };
+        if entry.sent == 0 {
+            self.queued -= entry.total;
+            entry.head = Head::void();
+            entry.body = Bytes::new();
+            entry.total = HEAD_BYTES - 4;
+            self.queued += entry.total;
+            return true;
+        }
+        let (stream, total, rest) = (entry.stream, entry.total, entry.total - entry.sent);
+        queue.remove(at);
         if queue.is_empty() {
             self.lanes.remove(&lane);
             self.turn.retain(|waiting| *waiting != lane);
         }
-        if entry.sent == 0 {
-            return true;
-        }
+        self.queued -= rest;
+        self.entries -= 1;
         self.started -= 1;
-        self.started_bytes -= entry.total;
-        self.control(|out| frame::write_abort(entry.stream, out));
+        self.started_bytes -= total;
+        self.control(|out| frame::write_abort(stream, out));
         false
     }
 

@@ -104,3 +104,48 @@ fn a_large_frame_given_up_half_way_is_aborted_on_the_wire() {
     );
     assert_eq!(outbox.unsent_bytes(), buffer.len());
 }
+
+#[test]
+fn small_frames_withdrawn_behind_a_large_one_leave_eight_bytes_each_and_never_go_out() {
+    let mut outbox = Outbox::new(1024, WIDE);
+    outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 3000]));
+    let push =
+        |outbox: &mut Outbox, n| outbox.push(Lane::Actor(1), Head::cast(n, false), Body::Borrowed(&[0; 100]));
+    let places: Vec<Place> = (0..5).map(|n| push(&mut outbox, n)).collect();
+    let before = outbox.unsent_bytes();
+    for at in [3, 0, 1] {
+        assert!(outbox.withdraw(places[at]));
+    }
+    assert_eq!(before - outbox.unsent_bytes(), 3 * (108 - 4));
+    let kinds: Vec<u8> = drain(&mut outbox).into_iter().map(|(kind, _)| kind).collect();
+    let (cast, fragment, void) = (Kind::Cast as u8, Kind::Fragment as u8, Kind::Void as u8);
+    assert_eq!(kinds, [fragment, fragment, fragment, void, void, cast, void, cast]);
+    assert_eq!((outbox.unsent_bytes(), outbox.held_bytes()), (0, 0));
+}
+
+#[test]
+fn ten_thousand_frames_of_one_lane_are_withdrawn_in_any_order_in_no_time() {
+    let mut outbox = Outbox::new(1024, WIDE);
+    outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 3000]));
+    let push = |outbox: &mut Outbox| outbox.push(Lane::Actor(1), Head::cast(0, false), Body::Borrowed(&[]));
+    let places: Vec<Place> = (0..10_000).map(|_| push(&mut outbox)).collect();
+    assert!((0..10_000).all(|n| outbox.withdraw(places[(n * 7919) % 10_000])));
+    assert!(outbox.held_bytes() >= 10_000 * 128, "what is kept one by one is counted one by one");
+}
+
+#[test]
+fn a_reassembly_that_makes_no_sense_and_fragments_of_nothing_still_let_frames_through() {
+    let mut outbox = Outbox::new(0, Reassembly { bytes_max: 4096, streams_max: 0 });
+    outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 3000]));
+    assert_eq!(drain(&mut outbox).len(), 3);
+}
+
+#[test]
+fn a_long_fault_is_cut_like_any_large_answer() {
+    let mut outbox = Outbox::new(1024, WIDE);
+    let mut frame = Vec::new();
+    let fault = crate::failure::Rejected::Decode("x".repeat(3000)).into();
+    frame::write_fault(RequestId { slot: 0, generation: 0 }, &fault, &mut frame);
+    outbox.push_encoded(Lane::Answer(0), &frame);
+    assert!(drain(&mut outbox).iter().all(|(kind, _)| *kind == Kind::Fragment as u8));
+}
