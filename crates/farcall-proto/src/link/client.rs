@@ -8,6 +8,7 @@
 //! submitted comes back exactly once, also when the connection is lost.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -16,7 +17,7 @@ use super::frame::{self, Frame, Goodbye, HEAD_BYTES_MAX, Head, Kind, NO_DEADLINE
 use super::handshake::PeerParams;
 use super::inbox::{Inbox, parse_reassembled};
 use super::liveness::{IoState, Liveness};
-use super::outbox::{Body, Lane, Outbox, Place, Reassembly};
+use super::outbox::{Body, Lane, Outbox, Place, Reassembly, Written};
 use super::requests::{Answer, NextItem, Outcome, Requests, Ticket};
 use super::routes::{RouteKey, RouteTable};
 use super::{Agreed, Limits, LossCause, ProtocolError};
@@ -93,8 +94,8 @@ pub struct ClientLink<T> {
 #[derive(Debug)]
 struct Lost {
     unsent: NotSent,
-    cause: LossCause,
-    written: usize,
+    cause: Arc<str>,
+    written: Written,
 }
 
 /// Before the handshake nobody knows how large a frame the peer takes: at least this.
@@ -217,7 +218,7 @@ impl<T> ClientLink<T> {
     /// As [`ClientLink::submit`], and the cast's own fate if the connection was lost since.
     pub fn confirm(&mut self, cast: Casted, deadline: Option<Instant>, token: T) -> Result<Ticket, Failure> {
         if let Some(lost) = &self.lost {
-            return Err(lost.fate(&self.outbox, cast.place));
+            return Err(lost.fate(cast.place));
         }
         if self.requests.is_full() {
             return Err(self.in_flight_full().into());
@@ -442,11 +443,11 @@ impl<T> ClientLink<T> {
             return;
         }
         self.phase = Phase::Lost;
-        let lost = Lost { unsent, cause, written };
+        let lost = Lost { unsent, cause: cause.to_string().into(), written: self.outbox.end(written) };
         let mut waiting = Vec::new();
         self.requests.waiting(&mut waiting);
         for (id, place) in waiting {
-            let failure = lost.fate(&self.outbox, place);
+            let failure = lost.fate(place);
             self.complete(id, Outcome::Failure(failure), now);
         }
         self.lost = Some(lost);
@@ -535,9 +536,9 @@ pub const PEER_DRAINING: &str = "the peer is draining";
 
 impl Lost {
     /// What the loss means for a frame queued at this place.
-    fn fate(&self, outbox: &Outbox, place: Place) -> Failure {
-        if outbox.may_be_written(place, self.written) {
-            Unknown::LinkLost(self.cause.to_string().into()).into()
+    fn fate(&self, place: Place) -> Failure {
+        if self.written.includes(place) {
+            Unknown::LinkLost(self.cause.clone()).into()
         } else {
             self.unsent.clone().into()
         }

@@ -101,6 +101,27 @@ struct Batch {
     bytes: usize,
     control_bytes: usize,
     segment_start: u64,
+    /// Entries of lanes begun in this batch, with the offset of their first byte in it.
+    begun: Vec<(u64, usize)>,
+}
+
+/// What of everything queued had reached the socket when the connection ended.
+#[derive(Debug)]
+pub struct Written {
+    small_end: u64,
+    /// Numbers of the entries of lanes of which no byte was, sorted.
+    unwritten: Vec<u64>,
+}
+
+impl Written {
+    /// Whether a byte of the frame queued at this place may have been written.
+    pub fn includes(&self, place: Place) -> bool {
+        match place {
+            Place::Segment(offset) => offset < self.small_end,
+            Place::Lane(_, number) => self.unwritten.binary_search(&number).is_err(),
+            Place::Control => true,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -275,7 +296,9 @@ impl Outbox {
     pub fn poll_transmit(&mut self, buffer: &mut Vec<u8>) {
         buffer.clear();
         let control_bytes = self.control.len();
-        self.batch = Batch { bytes: 0, control_bytes, segment_start: self.taken };
+        self.batch.control_bytes = control_bytes;
+        self.batch.segment_start = self.taken;
+        self.batch.begun.clear();
         if control_bytes == 0 && self.lanes.is_empty() {
             if let Some(segment) = self.segments.pop_front() {
                 self.taken += segment.len() as u64;
@@ -325,6 +348,7 @@ impl Outbox {
         let Some(queue) = self.lanes.get_mut(&lane) else { return false };
         let Some(entry) = queue.front_mut() else { return false };
         if !entry.is_large(fragment_bytes) && entry.sent == 0 {
+            self.batch.begun.push((entry.number, buffer.len()));
             buffer.extend_from_slice(entry.head.as_bytes());
             buffer.extend_from_slice(&entry.body);
             self.queued -= entry.total;
@@ -339,6 +363,7 @@ impl Outbox {
             if !fits {
                 return false;
             }
+            self.batch.begun.push((entry.number, buffer.len()));
             self.started += 1;
             self.started_bytes += entry.total;
             entry.stream = self.next_stream;
@@ -411,21 +436,17 @@ impl Outbox {
         false
     }
 
-    /// Whether a byte of the frame may have been written, when the connection ended with `written` bytes of the
-    /// last batch accepted by the socket.
-    pub fn may_be_written(&self, place: Place, written: usize) -> bool {
-        match place {
-            Place::Segment(offset) => {
-                let small = written.saturating_sub(self.batch.control_bytes) as u64;
-                offset < (self.batch.segment_start + small).min(self.taken)
-            }
-            Place::Lane(lane, number) => {
-                let queue = self.lanes.get(&lane);
-                let entry = queue.and_then(|queue| queue.iter().find(|entry| entry.number == number));
-                entry.is_none_or(|entry| entry.sent > 0)
-            }
-            Place::Control => true,
-        }
+    /// The connection ended with `written` bytes of the last batch accepted by the socket. Nothing goes out any
+    /// more: what waited is freed, and what remains is the answer to which frames had gone.
+    pub fn end(&mut self, written: usize) -> Written {
+        let small = written.saturating_sub(self.batch.control_bytes) as u64;
+        let small_end = self.taken.min(self.batch.segment_start + small);
+        let begun = self.batch.begun.iter().filter(|(_, at)| *at >= written).map(|(number, _)| *number);
+        let waiting = self.lanes.values().flatten().filter(|entry| entry.sent == 0);
+        let mut unwritten: Vec<u64> = begun.chain(waiting.map(|entry| entry.number)).collect();
+        unwritten.sort_unstable();
+        *self = Self::new(self.fragment_bytes, self.reassembly);
+        Written { small_end, unwritten }
     }
 }
 

@@ -73,20 +73,45 @@ fn a_withdrawn_small_frame_travels_as_nothing_and_a_handed_out_one_cannot_be_wit
     assert!(!outbox.withdraw(first));
 }
 
-#[test]
-fn a_half_written_batch_tells_exactly_which_frames_may_have_left() {
+/// A tick, two small frames, two large ones with a small one behind; then a frame that is not handed out.
+fn half_written(written: usize) -> (Vec<bool>, Outbox) {
     let mut outbox = Outbox::new(1024, WIDE);
     outbox.control(|out| frame::write_ping(0, out));
-    let first = outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 8]));
-    let second = outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 8]));
+    let push = |outbox: &mut Outbox, actor, bytes: usize| {
+        outbox.push(Lane::Actor(actor), Head::cast(1, false), Body::Borrowed(&vec![0; bytes]))
+    };
+    let mut places: Vec<Place> =
+        [(1, 8), (1, 8), (2, 1500), (3, 1500), (2, 8)].map(|(actor, n)| push(&mut outbox, actor, n)).into();
     let mut buffer = Vec::new();
     outbox.poll_transmit(&mut buffer);
-    let third = outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 8]));
-    let written = |bytes| [first, second, third].map(|place| outbox.may_be_written(place, bytes));
-    assert_eq!(written(16), [false, false, false], "only the tick left");
-    assert_eq!(written(17), [true, false, false]);
-    assert_eq!(written(16 + 20), [true, false, false]);
-    assert_eq!(written(buffer.len()), [true, true, false]);
+    places.push(push(&mut outbox, 1, 8));
+    places.push(push(&mut outbox, 4, 3000));
+    assert_eq!(buffer.len(), 16 + 2 * 20 + 2 * (1508 + 16 + 12) + 20);
+    let ended = outbox.end(written);
+    (places.into_iter().map(|place| ended.includes(place)).collect(), outbox)
+}
+
+#[test]
+fn a_half_written_batch_tells_exactly_which_frames_may_have_left() {
+    let mut left = 0;
+    // The order on the wire: tick, two small ones, then both large ones in turn; the small one behind goes last.
+    let first_bytes = [16, 36, 56, 56 + 1016 + 16, 56 + 2 * (1508 + 28)];
+    for (frames, first_byte) in first_bytes.into_iter().enumerate() {
+        for written in [first_byte, first_byte + 1] {
+            let (includes, _) = half_written(written);
+            left = frames + usize::from(written > first_byte);
+            assert_eq!(includes.iter().filter(|gone| **gone).count(), left, "{written} bytes were written");
+            assert!(includes[..left].iter().all(|gone| *gone));
+        }
+    }
+    assert_eq!(left, 5);
+}
+
+#[test]
+fn an_ended_outbox_keeps_no_bytes_and_gives_none() {
+    let (_, mut outbox) = half_written(100);
+    assert_eq!((outbox.unsent_bytes(), outbox.held_bytes()), (0, 0));
+    assert!(drain(&mut outbox).is_empty());
 }
 
 #[test]
@@ -95,7 +120,6 @@ fn a_large_frame_given_up_half_way_is_aborted_on_the_wire() {
     let place = outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 300_000]));
     let mut buffer = Vec::new();
     outbox.poll_transmit(&mut buffer);
-    assert!(outbox.may_be_written(place, 0));
     assert!(!outbox.withdraw(place));
     outbox.poll_transmit(&mut buffer);
     assert_eq!(
