@@ -452,6 +452,12 @@ impl Head {
         }
     }
 
+    /// The route of a [`Frame::Cast`]; none for any other.
+    pub fn cast_route(&self) -> Option<u32> {
+        let [_, _, _, _, kind, _, _, _, a, b, c, d, ..] = self.bytes;
+        (kind == Kind::Cast as u8 && self.len > 4).then(|| u32::from_le_bytes([a, b, c, d]))
+    }
+
     /// The bytes, with `len` set for a payload of this size.
     pub fn sealed(mut self, payload_bytes: usize) -> Self {
         // Payloads are bounded by message_bytes_max, far below 4 GiB.
@@ -460,6 +466,11 @@ impl Head {
             *place = len.to_le_bytes();
         }
         self
+    }
+
+    /// Writes another `deadline_ms` into it.
+    pub fn restamp(&mut self, deadline_ms: u32) {
+        restamp(&mut self.bytes, deadline_ms);
     }
 
     /// The head's bytes.
@@ -477,6 +488,20 @@ impl Head {
 fn flag(set: bool, flag: u8) -> u8 {
     if set { flag } else { 0 }
 }
+
+/// Writes another `deadline_ms` into the beginning of a frame, if it is of a kind that has one.
+pub fn restamp(frame: &mut [u8], deadline_ms: u32) {
+    let has_deadline =
+        |kind: &u8| [Kind::Request, Kind::Deliver, Kind::Open].iter().any(|k| *k as u8 == *kind);
+    if frame.get(4).is_some_and(has_deadline)
+        && let Some(place) = frame.get_mut(DEADLINE_AT..DEADLINE_AT + 4)
+    {
+        place.copy_from_slice(&deadline_ms.to_le_bytes());
+    }
+}
+
+/// Behind the head, the id and the route.
+const DEADLINE_AT: usize = HEAD_BYTES + 12;
 
 /// Appends a [`Frame::Reply`] that carries a fault.
 pub fn write_fault(id: RequestId, fault: &Fault, out: &mut Vec<u8>) {

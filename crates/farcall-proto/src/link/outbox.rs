@@ -53,14 +53,23 @@ impl Body<'_> {
 }
 
 /// Where a frame was queued: tells later whether any of it was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
     /// Among the small frames, at this offset of everything ever appended there.
     Segment(u64),
     /// In a lane, under this number.
     Lane(Lane, u64),
-    /// Among the control frames, which are not followed.
-    Control,
+}
+
+/// A queued message that is larger than the peer takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Oversized {
+    /// Where it is.
+    pub place: Place,
+    /// Its size.
+    pub bytes: usize,
+    /// For a cast its route, and how many casts of that route wait behind it.
+    pub cast: Option<(u32, u64)>,
 }
 
 /// What the receiving side said it can put together at a time.
@@ -119,7 +128,6 @@ impl Written {
         match place {
             Place::Segment(offset) => offset < self.small_end,
             Place::Lane(_, number) => self.unwritten.binary_search(&number).is_err(),
-            Place::Control => true,
         }
     }
 }
@@ -159,6 +167,9 @@ const SEGMENT_BYTES: usize = 128 * 1024;
 /// How many bytes of fragments one batch takes.
 const LANE_BYTES_PER_BATCH: usize = 128 * 1024;
 
+/// Answers to pings stop when this much control waits: more pings than a table has slots by default.
+const PONG_BYTES_MAX: usize = 1 << 20;
+
 /// What an entry of a lane takes besides its bytes.
 const ENTRY_COST: usize = 128;
 
@@ -197,17 +208,53 @@ impl Outbox {
         self.reassembly = Reassembly { streams_max: reassembly.streams_max.max(1), ..reassembly };
     }
 
-    /// Queued messages larger than this, with their sizes.
-    pub fn oversized(&self, message_bytes_max: usize) -> Vec<(Place, usize)> {
-        let queues = self.lanes.iter();
-        let entries = queues.flat_map(|(lane, queue)| queue.iter().map(move |entry| (*lane, entry)));
-        let over = entries.filter(|(_, entry)| entry.body.len() > message_bytes_max);
-        over.map(|(lane, entry)| (Place::Lane(lane, entry.number), entry.body.len())).collect()
+    /// Queued messages larger than this.
+    pub fn oversized(&self, message_bytes_max: usize) -> Vec<Oversized> {
+        let mut over = Vec::new();
+        let mut casts: HashMap<u32, u64, ahash::RandomState> = HashMap::default();
+        for (lane, queue) in &self.lanes {
+            casts.clear();
+            for entry in queue.iter().rev() {
+                let route = entry.head.cast_route();
+                if entry.body.len() > message_bytes_max {
+                    let cast = route.map(|route| (route, casts.get(&route).copied().unwrap_or_default()));
+                    let place = Place::Lane(*lane, entry.number);
+                    over.push(Oversized { place, bytes: entry.body.len(), cast });
+                }
+                if let Some(route) = route {
+                    *casts.entry(route).or_default() += 1;
+                }
+            }
+        }
+        over
     }
 
-    /// The place of a control frame queued now: it counts as written, for it cannot be withdrawn.
-    pub fn control_place(&self) -> Place {
-        Place::Control
+    /// Writes another `deadline_ms` into a request that was not handed out yet.
+    pub fn restamp(&mut self, place: Place, deadline_ms: u32) {
+        match place {
+            Place::Segment(offset) => {
+                if let Some(frame) = self.queued_frame(offset) {
+                    frame::restamp(frame, deadline_ms);
+                }
+            }
+            Place::Lane(lane, number) => {
+                let queue = self.lanes.get_mut(&lane);
+                let entry = queue.and_then(|queue| {
+                    let at = queue.binary_search_by_key(&number, |entry| entry.number).ok()?;
+                    queue.get_mut(at)
+                });
+                if let Some(entry) = entry.filter(|entry| entry.sent == 0) {
+                    entry.head.restamp(deadline_ms);
+                }
+            }
+        }
+    }
+
+    /// Answers a ping, unless so many answers wait that whoever asks does not read them.
+    pub fn pong(&mut self, token: u64) {
+        if self.control.len() < PONG_BYTES_MAX {
+            self.control(|out| frame::write_pong(token, out));
+        }
     }
 
     /// Bytes not yet written, those of the batch in the writer's hands included.
@@ -309,6 +356,9 @@ impl Outbox {
             }
         } else {
             buffer.append(&mut self.control);
+            if self.control.capacity() > SPARE_BYTES_MAX {
+                self.control = Vec::new();
+            }
             if let Some(mut segment) = self.segments.pop_front() {
                 self.taken += segment.len() as u64;
                 buffer.extend_from_slice(&segment);
@@ -389,24 +439,29 @@ impl Outbox {
         match place {
             Place::Segment(offset) => self.void(offset),
             Place::Lane(lane, number) => self.withdraw_lane(lane, number),
-            Place::Control => false,
         }
     }
 
     fn void(&mut self, offset: u64) -> bool {
-        let Some(mut skip) = offset.checked_sub(self.taken) else { return false };
-        for segment in &mut self.segments {
-            let len = segment.len() as u64;
-            if skip < len {
-                let kind = usize::try_from(skip).ok().and_then(|at| segment.get_mut(at + 4));
-                if let Some(kind) = kind {
-                    *kind = Kind::Void as u8;
-                }
-                return true;
+        match self.queued_frame(offset).and_then(|frame| frame.get_mut(4)) {
+            Some(kind) => {
+                *kind = Kind::Void as u8;
+                true
             }
-            skip -= len;
+            None => false,
         }
-        false
+    }
+
+    /// The bytes of a segment from this offset on, if it still waits.
+    fn queued_frame(&mut self, offset: u64) -> Option<&mut [u8]> {
+        let mut skip = usize::try_from(offset.checked_sub(self.taken)?).ok()?;
+        for segment in &mut self.segments {
+            if skip < segment.len() {
+                return segment.get_mut(skip..);
+            }
+            skip -= segment.len();
+        }
+        None
     }
 
     /// What was not begun leaves a [`Kind::Void`] in its place, so that withdrawing in any order stays cheap.
