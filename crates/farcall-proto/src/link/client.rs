@@ -132,18 +132,21 @@ impl<T> ClientLink<T> {
         if oversized.is_empty() {
             return;
         }
-        let requests = waiting.iter().map(|pending| (pending.origin, pending.id));
-        let requests: HashMap<Origin, RequestId, ahash::RandomState> = requests.collect();
+        let mut refused: HashMap<Place, usize, ahash::RandomState> = HashMap::default();
         for Oversized { place, bytes, cast } in oversized {
             self.outbox.withdraw(place);
             if let Some((route, behind)) = cast {
                 self.routes.refuse_cast(route, behind, bytes);
             }
-            for origin in [Origin::Frame(place), Origin::Cast(place)] {
-                if let Some(id) = requests.get(&origin) {
-                    let failure = NotSent::TooLarge { bytes, limit };
-                    self.complete(*id, Outcome::Failure(failure.into()), now);
-                }
+            refused.insert(place, bytes);
+        }
+        let routes = &self.routes;
+        self.outbox.renumber_confirms(|route, nth| routes.sent_cast(route, nth).ok());
+        for Pending { id, origin, .. } in waiting {
+            let (Origin::Frame(place) | Origin::Cast(place)) = origin else { continue };
+            if let Some(bytes) = refused.get(place) {
+                let failure = NotSent::TooLarge { bytes: *bytes, limit };
+                self.complete(*id, Outcome::Failure(failure.into()), now);
             }
         }
     }

@@ -458,6 +458,22 @@ impl Head {
         (kind == Kind::Cast as u8 && self.len > 4).then(|| u32::from_le_bytes([a, b, c, d]))
     }
 
+    /// The route and the number that a [`Frame::Confirm`] asks about; none for any other.
+    pub fn confirmed(&self) -> Option<(u32, u64)> {
+        let (_, fields) = self.bytes.split_first_chunk::<CONFIRM_ROUTE_AT>()?;
+        let (route, nth) = fields.split_first_chunk::<4>()?;
+        let (nth, _) = nth.split_first_chunk::<8>()?;
+        let confirms = self.bytes.get(4) == Some(&(Kind::Confirm as u8)) && self.len > 4;
+        confirms.then(|| (u32::from_le_bytes(*route), u64::from_le_bytes(*nth)))
+    }
+
+    /// Makes a [`Frame::Confirm`] ask about another cast of its route.
+    pub fn confirm_another(&mut self, nth: u64) {
+        if let Some(place) = self.bytes.get_mut(CONFIRM_ROUTE_AT + 4..CONFIRM_ROUTE_AT + 12) {
+            place.copy_from_slice(&nth.to_le_bytes());
+        }
+    }
+
     /// The bytes, with `len` set for a payload of this size.
     pub fn sealed(mut self, payload_bytes: usize) -> Self {
         // Payloads are bounded by message_bytes_max, far below 4 GiB.
@@ -531,6 +547,9 @@ pub fn write_define(route: u32, definition: &Definition, out: &mut Vec<u8>) {
 pub fn confirm(id: RequestId, route: u32, cast: u64) -> Head {
     Head::new(Kind::Confirm, 0).id(id).with(route.to_le_bytes()).with(cast.to_le_bytes())
 }
+
+/// Behind the head and the id.
+const CONFIRM_ROUTE_AT: usize = HEAD_BYTES + 8;
 
 /// Appends a [`Frame::Ping`].
 pub fn write_ping(token: u64, out: &mut Vec<u8>) {

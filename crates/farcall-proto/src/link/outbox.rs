@@ -148,6 +148,15 @@ impl Entry {
         self.total > fragment_bytes
     }
 
+    /// Leaves the shortest frame in place of this one; gives how many bytes that saves.
+    fn make_void(&mut self) -> usize {
+        let before = self.total;
+        self.head = Head::void();
+        self.body = Bytes::new();
+        self.total = HEAD_BYTES - 4;
+        before - self.total
+    }
+
     /// Appends `count` bytes of the frame from where the last fragment ended.
     fn copy_next(&mut self, count: usize, out: &mut Vec<u8>) {
         let head = self.head.as_bytes().get(4..).unwrap_or_default();
@@ -227,6 +236,17 @@ impl Outbox {
             }
         }
         over
+    }
+
+    /// Gives the questions about casts that wait in lanes the numbers that hold now; those without one are taken back.
+    pub fn renumber_confirms(&mut self, mut number: impl FnMut(u32, u64) -> Option<u64>) {
+        for entry in self.lanes.values_mut().flatten() {
+            let Some((route, nth)) = entry.head.confirmed() else { continue };
+            match number(route, nth) {
+                Some(nth) => entry.head.confirm_another(nth),
+                None => self.queued -= entry.make_void(),
+            }
+        }
     }
 
     /// Writes another `deadline_ms` into a request that was not handed out yet.
@@ -470,11 +490,7 @@ impl Outbox {
         let Ok(at) = queue.binary_search_by_key(&number, |entry| entry.number) else { return false };
         let Some(entry) = queue.get_mut(at) else { return false };
         if entry.sent == 0 {
-            self.queued -= entry.total;
-            entry.head = Head::void();
-            entry.body = Bytes::new();
-            entry.total = HEAD_BYTES - 4;
-            self.queued += entry.total;
+            self.queued -= entry.make_void();
             return true;
         }
         let (stream, total, rest) = (entry.stream, entry.total, entry.total - entry.sent);

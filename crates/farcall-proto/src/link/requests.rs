@@ -73,7 +73,7 @@ pub enum Outcome {
 }
 
 /// Where a request's fate shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     /// In its own frame.
     Frame(Place),
