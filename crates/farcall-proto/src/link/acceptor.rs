@@ -14,7 +14,7 @@ use super::outbox::{Body, Lane, Outbox};
 use super::requests::credit_cost;
 use super::routes::check_definition;
 use super::{Agreed, Limits, LossCause, ProtocolError};
-use crate::failure::{Fault, Rejected};
+use crate::failure::{Failed, Fault, Rejected};
 
 /// What one read brought, cut into frames.
 #[derive(Debug, Default)]
@@ -112,6 +112,9 @@ pub struct AcceptorLink<T> {
     casts: Vec<u64>,
     in_flight: usize,
     streams: HashMap<u32, OutStream<T>, ahash::RandomState>,
+    /// Streams that have credit and wait until earlier answers are written, by slot.
+    crowded: Vec<u32>,
+    lost: bool,
     goodbye: Option<Goodbye>,
     woken: Vec<T>,
 }
@@ -121,6 +124,8 @@ struct OutStream<T> {
     generation: u32,
     credit: i64,
     waiting: Option<T>,
+    /// Stands among the crowded.
+    crowded: bool,
 }
 
 /// Whether a stream may send its next item.
@@ -128,7 +133,7 @@ struct OutStream<T> {
 pub enum Credit {
     /// It may.
     Ready,
-    /// Not before the caller took something; the token was kept.
+    /// Not before the caller took something, or earlier answers are written; the token was kept.
     Wait,
     /// The caller gave it up.
     Cancelled,
@@ -152,6 +157,8 @@ impl<T> AcceptorLink<T> {
             casts: Vec::new(),
             in_flight: 0,
             streams: HashMap::default(),
+            crowded: Vec::new(),
+            lost: false,
             goodbye: None,
             woken: Vec::new(),
             limits,
@@ -171,6 +178,11 @@ impl<T> AcceptorLink<T> {
         slice: &mut Slice,
     ) -> Result<(), ProtocolError> {
         slice.items.clear();
+        if self.lost {
+            slice.chunk = Bytes::new();
+            buffer.clear();
+            return Ok(());
+        }
         slice.chunk = self.inbox.cut(buffer, frames_max, bytes_max)?;
         let chunk = slice.chunk.clone();
         let mut at = 0;
@@ -248,11 +260,9 @@ impl<T> AcceptorLink<T> {
                 Ok(())
             }
             Frame::Confirm { id, route, cast } => {
-                if route as usize >= self.casts.len() {
-                    return Err(ProtocolError::UndefinedRoute);
+                if self.admit(id, route)? {
+                    items.push(Inbound::Confirm { id, route, cast });
                 }
-                self.in_flight += 1;
-                items.push(Inbound::Confirm { id, route, cast });
                 Ok(())
             }
             Frame::Credit { id, bytes } => {
@@ -261,7 +271,7 @@ impl<T> AcceptorLink<T> {
             }
             Frame::Ping { token: 0 } | Frame::Void | Frame::Pong { .. } | Frame::Goodbye { .. } => Ok(()),
             Frame::Ping { token } => {
-                self.outbox.control(|out| frame::write_pong(token, out));
+                self.outbox.pong(token);
                 Ok(())
             }
             Frame::Reply { .. } | Frame::Item { .. } | Frame::Fragment { .. } => {
@@ -271,72 +281,121 @@ impl<T> AcceptorLink<T> {
     }
 
     fn request(&mut self, request: Request, items: &mut Vec<Inbound>) -> Result<(), ProtocolError> {
-        if request.route as usize >= self.casts.len() {
-            return Err(ProtocolError::UndefinedRoute);
-        }
-        let over = self.in_flight >= self.limits.in_flight_max
-            || request.id.slot as usize >= self.limits.in_flight_max;
-        self.in_flight += 1;
-        if over {
-            self.reply_fault(request.id, &Rejected::Busy("in_flight_max".to_owned()).into());
-        } else if self.goodbye == Some(Goodbye::Draining) {
-            self.reply_fault(request.id, &Rejected::Draining.into());
-        } else {
-            items.push(Inbound::Request(request));
+        if self.admit(request.id, request.route)? {
+            if self.goodbye == Some(Goodbye::Draining) {
+                self.reply_fault(request.id, &Rejected::Draining.into());
+            } else {
+                items.push(Inbound::Request(request));
+            }
         }
         Ok(())
     }
 
-    /// Appends answers that were encoded outside: whole reply frames, `count` of them.
+    /// Counts what has to be answered; refuses it at once if that is too much.
+    fn admit(&mut self, id: RequestId, route: u32) -> Result<bool, ProtocolError> {
+        if route as usize >= self.casts.len() {
+            return Err(ProtocolError::UndefinedRoute);
+        }
+        let max = self.limits.in_flight_max;
+        let over = self.in_flight >= max || id.slot as usize >= max;
+        self.in_flight += 1;
+        if over {
+            self.reply_fault(id, &Rejected::Busy("in_flight_max".to_owned()).into());
+        }
+        Ok(!over)
+    }
+
+    /// Appends answers that were encoded outside: whole reply frames, `count` of them, none of them to be cut.
     pub fn push_replies(&mut self, frames: &[u8], count: usize) {
-        if !frames.is_empty() {
+        if !frames.is_empty() && !self.lost {
             self.outbox.append(frames);
         }
         self.in_flight = self.in_flight.saturating_sub(count);
     }
 
-    /// Answers one request with a value of any size.
+    /// Answers one request with a value; one that is larger than the caller takes becomes a fault.
     pub fn reply(&mut self, id: RequestId, compressed: bool, body: Body<'_>) {
-        self.outbox.push(Lane::Answer(id.slot), Head::reply(id, false, compressed), body);
+        if let Some(fault) = self.too_large(&body) {
+            return self.reply_fault(id, &fault);
+        }
+        if !self.lost {
+            self.outbox.push(Lane::Answer(id.slot), Head::reply(id, false, compressed), body);
+        }
         self.in_flight = self.in_flight.saturating_sub(1);
         self.forget_stream(id);
+    }
+
+    fn too_large(&self, body: &Body<'_>) -> Option<Fault> {
+        let (bytes, limit) = (body.as_slice().len(), self.reply_bytes_max);
+        (bytes > limit).then(|| Failed::ReplyTooLarge { bytes: bytes as u64, limit: limit as u64 }.into())
     }
 
     /// Answers one request with a fault.
     pub fn reply_fault(&mut self, id: RequestId, fault: &Fault) {
-        let mut frame = Vec::new();
-        frame::write_fault(id, fault, &mut frame);
-        // Behind the items of a stream, if there are any on their way.
-        self.outbox.push_encoded(Lane::Answer(id.slot), &frame);
+        if !self.lost {
+            let mut frame = Vec::new();
+            frame::write_fault(id, fault, &mut frame);
+            // Behind the items of a stream, if there are any on their way.
+            self.outbox.push_encoded(Lane::Answer(id.slot), &frame);
+        }
         self.in_flight = self.in_flight.saturating_sub(1);
         self.forget_stream(id);
     }
 
-    /// A stream begins, with this credit; the caller is told.
+    /// A stream begins, with this credit; the caller is told. One that still has its slot is over: its caller gave it up.
     pub fn open_stream(&mut self, id: RequestId, window: u32) {
-        let stream = OutStream { generation: id.generation, credit: i64::from(window), waiting: None };
-        self.streams.insert(id.slot, stream);
+        if self.lost {
+            return;
+        }
+        let (generation, credit) = (id.generation, i64::from(window));
+        let stream = OutStream { generation, credit, waiting: None, crowded: false };
+        if let Some(before) = self.streams.insert(id.slot, stream) {
+            self.woken.extend(before.waiting);
+        }
         self.outbox.push(Lane::Answer(id.slot), Head::opened(id), Body::Borrowed(&[]));
     }
 
-    /// Whether the stream may send its next item.
+    /// Whether the stream may send its next item: not beyond its credit, whatever the caller grants, nor while
+    /// answers pile up that the caller does not read.
     pub fn poll_credit(&mut self, id: RequestId, token: impl FnOnce() -> T) -> Credit {
+        let crowded = !self.wants_read();
         match self.streams.get_mut(&id.slot) {
             Some(stream) if stream.generation == id.generation => {
-                if stream.credit > 0 {
+                if stream.credit > 0 && !crowded {
                     return Credit::Ready;
                 }
                 stream.waiting = Some(token());
+                if stream.credit > 0 && !std::mem::replace(&mut stream.crowded, true) {
+                    self.crowded.push(id.slot);
+                }
                 Credit::Wait
             }
             _ => Credit::Cancelled,
         }
     }
 
-    /// Sends an item; `false` if the caller gave the stream up.
+    fn wake_crowded(&mut self) {
+        if self.crowded.is_empty() || self.outbox.held_bytes() > self.limits.unsent_bytes_max / 2 {
+            return;
+        }
+        for slot in self.crowded.drain(..) {
+            if let Some(stream) = self.streams.get_mut(&slot) {
+                stream.crowded = false;
+                self.woken.extend(stream.waiting.take());
+            }
+        }
+    }
+
+    /// Sends an item; `false` if the caller gave the stream up, or the item is larger than the caller takes, which
+    /// ends the stream with a fault.
     pub fn push_item(&mut self, id: RequestId, compressed: bool, body: Body<'_>) -> bool {
+        let fault = self.too_large(&body);
         match self.streams.get_mut(&id.slot) {
             Some(stream) if stream.generation == id.generation => {
+                if let Some(fault) = fault {
+                    self.reply_fault(id, &fault);
+                    return false;
+                }
                 stream.credit -= i64::from(credit_cost(body.as_slice().len()));
                 self.outbox.push(Lane::Answer(id.slot), Head::item(id, compressed), body);
                 true
@@ -374,7 +433,8 @@ impl<T> AcceptorLink<T> {
 
     /// Asks the caller to end the connection; with [`Goodbye::Draining`] new requests are refused from now on.
     pub fn goodbye(&mut self, reason: Goodbye) {
-        if self.goodbye != Some(reason) {
+        // Draining stays so, whatever is said later.
+        if self.goodbye != Some(reason) && self.goodbye != Some(Goodbye::Draining) && !self.lost {
             self.goodbye = Some(reason);
             self.outbox.control(|out| frame::write_goodbye(reason, out));
         }
@@ -397,7 +457,7 @@ impl<T> AcceptorLink<T> {
 
     /// Whether more may be read: not while the answers of earlier requests pile up unread.
     pub fn wants_read(&self) -> bool {
-        self.outbox.unsent_bytes() < self.limits.unsent_bytes_max
+        self.outbox.held_bytes() < self.limits.unsent_bytes_max
     }
 
     /// Bytes queued and not yet written.
@@ -416,6 +476,7 @@ impl<T> AcceptorLink<T> {
         if !buffer.is_empty() {
             self.liveness.sent(now);
         }
+        self.wake_crowded();
     }
 
     /// When to call [`AcceptorLink::handle_timeout`] next.
@@ -428,14 +489,19 @@ impl<T> AcceptorLink<T> {
     /// # Errors
     /// The cause, when the connection has to end.
     pub fn handle_timeout(&mut self, now: std::time::Instant, io: &IoState) -> Result<(), LossCause> {
-        if self.liveness.handle_timeout(now, io)? {
+        if !self.lost && self.liveness.handle_timeout(now, io)? {
             self.outbox.control(|out| frame::write_ping(0, out));
         }
         Ok(())
     }
 
-    /// The connection is gone: whoever waits for credit is woken and finds its stream cancelled.
+    /// The connection is gone: whoever waits for credit is woken and finds its stream cancelled. Answers that come
+    /// later are counted and dropped.
     pub fn handle_lost(&mut self) {
+        self.lost = true;
+        self.outbox.end(0);
+        self.inbox = Inbox::new(&self.limits);
+        self.crowded = Vec::new();
         for (_, stream) in self.streams.drain() {
             self.woken.extend(stream.waiting);
         }
@@ -444,6 +510,11 @@ impl<T> AcceptorLink<T> {
     /// Tokens that have something new.
     pub fn poll_woken(&mut self, out: &mut Vec<T>) {
         out.append(&mut self.woken);
+    }
+
+    /// Bytes announced by the fragmented requests that are being put together.
+    pub fn reassembly_bytes(&self) -> usize {
+        self.inbox.reassembly_bytes()
     }
 
     /// How long this node may have slept before what it reads counts as stale.

@@ -7,20 +7,23 @@
 //! Requests may be submitted while `Opening`: they are queued, bounded, and go out after the handshake. Each one
 //! submitted comes back exactly once, also when the connection is lost.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
+use hashbrown::HashMap;
 
-use super::frame::{self, Frame, Goodbye, HEAD_BYTES_MAX, Head, Kind, NO_DEADLINE, RequestId};
+use super::frame::{self, Frame, Goodbye, HEAD_BYTES_MAX, Head, Kind, RequestId};
 use super::handshake::PeerParams;
 use super::inbox::{Inbox, parse_reassembled};
 use super::liveness::{IoState, Liveness};
-use super::outbox::{Body, Lane, Outbox, Place, Reassembly};
-use super::requests::{Answer, NextItem, Outcome, Requests, Ticket};
-use super::routes::{RouteKey, RouteTable};
+use super::outbox::{Body, Lane, Outbox, Oversized, Place, Reassembly, Written};
+use super::requests::{Answer, NextItem, Origin, Outcome, Pending, Requests, Ticket};
+use super::room::{Room, RoomTicket};
+use super::routes::{NoRoute, RouteKey, RouteTable};
+use super::submit::{Submit, SubmitKind, left_ms};
 use super::{Agreed, Limits, LossCause, ProtocolError};
-use crate::failure::{Failure, Fault, Limit, NotSent, Unknown};
+use crate::failure::{Failed, Failure, Fault, Limit, NotSent, Unknown};
 
 /// How the link stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,35 +36,6 @@ pub enum Phase {
     Closing(&'static str),
     /// The connection is gone.
     Lost,
-}
-
-/// One request to submit.
-#[derive(Debug)]
-pub struct Submit<'a> {
-    /// What kind of answer is wanted.
-    pub kind: SubmitKind,
-    /// Actor and message.
-    pub route: RouteKey<'a>,
-    /// The encoded message.
-    pub body: Body<'a>,
-    /// Whether it is compressed.
-    pub compressed: bool,
-    /// When the caller stops waiting.
-    pub deadline: Option<Instant>,
-}
-
-/// What kind of answer a request wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SubmitKind {
-    /// One value.
-    Call,
-    /// Accepted by the mailbox.
-    Deliver,
-    /// Many items, with this first credit in bytes.
-    Open {
-        /// The first credit.
-        window: u32,
-    },
 }
 
 /// A cast that was accepted for sending: can be asked about later.
@@ -85,7 +59,7 @@ pub struct ClientLink<T> {
     routes: RouteTable,
     liveness: Liveness,
     /// Waiting for room in the queue or in the table.
-    waiting_for_room: VecDeque<T>,
+    room: Room<T>,
     woken: Vec<T>,
     lost: Option<Lost>,
 }
@@ -93,8 +67,8 @@ pub struct ClientLink<T> {
 #[derive(Debug)]
 struct Lost {
     unsent: NotSent,
-    cause: LossCause,
-    written: usize,
+    cause: Arc<str>,
+    written: Written,
 }
 
 /// Before the handshake nobody knows how large a frame the peer takes: at least this.
@@ -119,7 +93,7 @@ impl<T> ClientLink<T> {
                 limits.write_stall_timeout,
                 now,
             ),
-            waiting_for_room: VecDeque::new(),
+            room: Room::new(),
             woken: Vec::new(),
             lost: None,
             limits,
@@ -141,24 +115,38 @@ impl<T> ClientLink<T> {
         self.requests.limit(peer.in_flight_max as usize);
         self.message_bytes_max = agreed.message_bytes_max;
         self.liveness.peer_tick(agreed.peer_tick, now);
-        self.refuse_oversized(now);
+        let waiting = self.requests.waiting();
+        self.refuse_oversized(&waiting, now);
+        // What waited for the connection has less time left than when it was queued.
+        for pending in &waiting {
+            if let (Origin::Frame(place), Some(deadline)) = (pending.origin, pending.deadline) {
+                self.outbox.restamp(place, left_ms(Some(deadline), now));
+            }
+        }
     }
 
     /// What was queued before the peer's limit was known, and is over it, is told so.
-    fn refuse_oversized(&mut self, now: Instant) {
+    fn refuse_oversized(&mut self, waiting: &[Pending], now: Instant) {
         let limit = self.message_bytes_max;
         let oversized = self.outbox.oversized(limit);
         if oversized.is_empty() {
             return;
         }
-        let mut waiting = Vec::new();
-        self.requests.waiting(&mut waiting);
-        for (place, bytes) in oversized {
+        let mut refused: HashMap<Place, usize, ahash::RandomState> = HashMap::default();
+        for Oversized { place, bytes, cast } in oversized {
             self.outbox.withdraw(place);
-            if let Some((id, _)) = waiting.iter().find(|(_, queued)| *queued == place) {
-                let failure = NotSent::TooLarge { bytes, limit };
-                let token = self.requests.complete(*id, Outcome::Failure(failure.into()), now);
-                self.woken.extend(token);
+            if let Some((route, behind)) = cast {
+                self.routes.refuse_cast(route, behind, bytes);
+            }
+            refused.insert(place, bytes);
+        }
+        let routes = &self.routes;
+        self.outbox.renumber_confirms(|route, nth| routes.sent_cast(route, nth).ok());
+        for Pending { id, origin, .. } in waiting {
+            let (Origin::Frame(place) | Origin::Cast(place)) = origin else { continue };
+            if let Some(bytes) = refused.get(place) {
+                let failure = NotSent::TooLarge { bytes: *bytes, limit };
+                self.complete(*id, Outcome::Failure(failure.into()), now);
             }
         }
     }
@@ -171,10 +159,7 @@ impl<T> ClientLink<T> {
     pub fn submit(&mut self, request: Submit<'_>, token: T, now: Instant) -> Result<Ticket, NotSent> {
         let route = self.admit(&request.route, request.body.as_slice().len(), true)?;
         let id = self.requests.next_id();
-        let deadline_ms = request.deadline.map_or(NO_DEADLINE, |deadline| {
-            let left = deadline.saturating_duration_since(now).as_millis();
-            u32::try_from(left).unwrap_or(NO_DEADLINE).min(NO_DEADLINE - 1)
-        });
+        let deadline_ms = left_ms(request.deadline, now);
         let head = match request.kind {
             SubmitKind::Call => {
                 Head::request(Kind::Request, id, route.number, deadline_ms, request.compressed)
@@ -187,9 +172,12 @@ impl<T> ClientLink<T> {
             }
         };
         let place = self.outbox.push(Lane::Actor(route.actor), head, request.body);
+        let origin = Origin::Frame(place);
         let id = match request.kind {
-            SubmitKind::Open { window } => self.requests.insert_items(place, request.deadline, window, token),
-            SubmitKind::Call | SubmitKind::Deliver => self.requests.insert(place, request.deadline, token),
+            SubmitKind::Open { window } => {
+                self.requests.insert_items(origin, request.deadline, window, token)
+            }
+            SubmitKind::Call | SubmitKind::Deliver => self.requests.insert(origin, request.deadline, token),
         };
         Ok(Ticket(id))
     }
@@ -216,15 +204,16 @@ impl<T> ClientLink<T> {
     /// # Errors
     /// As [`ClientLink::submit`], and the cast's own fate if the connection was lost since.
     pub fn confirm(&mut self, cast: Casted, deadline: Option<Instant>, token: T) -> Result<Ticket, Failure> {
+        let limit = self.message_bytes_max;
+        let sent = self.routes.sent_cast(cast.route, cast.nth);
+        let nth = sent.map_err(|bytes| NotSent::TooLarge { bytes, limit })?;
         if let Some(lost) = &self.lost {
-            return Err(lost.fate(&self.outbox, cast.place));
+            return Err(lost.fate(cast.place));
         }
-        if self.requests.is_full() {
-            return Err(self.in_flight_full().into());
-        }
-        let head = frame::confirm(self.requests.next_id(), cast.route, cast.nth);
-        let place = self.outbox.push(Lane::Actor(cast.actor), head, Body::Borrowed(&[]));
-        Ok(Ticket(self.requests.insert(place, deadline, token)))
+        self.check_room(0, true)?;
+        let head = frame::confirm(self.requests.next_id(), cast.route, nth);
+        self.outbox.push(Lane::Actor(cast.actor), head, Body::Borrowed(&[]));
+        Ok(Ticket(self.requests.insert(Origin::Cast(cast.place), deadline, token)))
     }
 
     /// Asks the peer for a sign of life; answered by an empty answer.
@@ -233,15 +222,12 @@ impl<T> ClientLink<T> {
     /// As [`ClientLink::submit`].
     pub fn ping(&mut self, deadline: Option<Instant>, token: T) -> Result<Ticket, NotSent> {
         self.check_open()?;
-        if self.requests.is_full() {
-            return Err(self.in_flight_full());
-        }
+        self.check_room(0, true)?;
         let id = self.requests.next_id();
-        let place = self.outbox.control_place();
         // Token 0 is a tick; a slot and its generation are told apart from it by the lowest bit.
         let ping = (u64::from(id.slot) << 33) | (u64::from(id.generation) << 1) | 1;
         self.outbox.control(|out| frame::write_ping(ping, out));
-        Ok(Ticket(self.requests.insert(place, deadline, token)))
+        Ok(Ticket(self.requests.insert(Origin::Ping, deadline, token)))
     }
 
     fn check_open(&self) -> Result<(), NotSent> {
@@ -255,8 +241,19 @@ impl<T> ClientLink<T> {
         }
     }
 
-    fn in_flight_full(&self) -> NotSent {
-        NotSent::QueueFull { limit: Limit { name: "in_flight_max", value: self.requests.max() } }
+    fn check_room(&self, bytes: usize, needs_slot: bool) -> Result<(), NotSent> {
+        if needs_slot && self.requests.is_full() {
+            return Err(NotSent::QueueFull {
+                limit: Limit { name: "in_flight_max", value: self.requests.max() },
+            });
+        }
+        let held = self.outbox.held_bytes();
+        // Into an empty queue goes any message: one larger than the queue would otherwise wait for ever.
+        if held > 0 && held + bytes + HEAD_BYTES_MAX > self.limits.unsent_bytes_max {
+            let limit = Limit { name: "unsent_bytes_max", value: self.limits.unsent_bytes_max };
+            return Err(NotSent::QueueFull { limit });
+        }
+        Ok(())
     }
 
     fn admit(
@@ -269,38 +266,50 @@ impl<T> ClientLink<T> {
         if bytes > self.message_bytes_max {
             return Err(NotSent::TooLarge { bytes, limit: self.message_bytes_max });
         }
-        if needs_slot && self.requests.is_full() {
-            return Err(self.in_flight_full());
-        }
-        let unsent = self.outbox.unsent_bytes();
-        if unsent + bytes + HEAD_BYTES_MAX > self.limits.unsent_bytes_max {
-            let limit = Limit { name: "unsent_bytes_max", value: self.limits.unsent_bytes_max };
-            return Err(NotSent::QueueFull { limit });
-        }
+        self.check_room(bytes, needs_slot)?;
         let (routes, outbox) = (&mut self.routes, &mut self.outbox);
         let defined = routes.route(key, self.limits.routes_max, |number, definition| {
             outbox.control(|out| frame::write_define(number, definition, out));
         });
-        if let Some(route) = defined {
-            return Ok(route);
+        match defined {
+            Ok(route) => Ok(route),
+            Err(NoRoute::NameTooLong) => {
+                Err(NotSent::BadRequest("an actor, message or requirement over 255 bytes".into()))
+            }
+            Err(NoRoute::Full) => {
+                // A fresh connection has a fresh table: this one finishes what it has and ends.
+                self.begin_close("the table of routes is full");
+                Err(NotSent::Disconnected("the table of routes is full".into()))
+            }
         }
-        // A fresh connection has a fresh table: this one finishes what it has and ends.
-        self.begin_close("the table of routes is full");
-        Err(NotSent::Disconnected("the table of routes is full".into()))
     }
 
-    /// Wakes the token when there is room again.
-    pub fn wait_for_room(&mut self, token: T) {
-        self.waiting_for_room.push_back(token);
+    /// Wakes the token when there may be room again; at once if the link ends.
+    pub fn wait_for_room(&mut self, token: T) -> RoomTicket {
+        let ticket = self.room.enter(token);
+        if matches!(self.phase, Phase::Closing(_) | Phase::Lost) {
+            self.wake_for_room();
+        }
+        ticket
+    }
+
+    /// Stops waiting for room. None if the token was woken already: then the next one in line is woken instead.
+    pub fn leave_room(&mut self, ticket: RoomTicket) -> Option<T> {
+        let token = self.room.leave(ticket);
+        self.wake_for_room();
+        token
     }
 
     fn wake_for_room(&mut self) {
-        let room = self.phase == Phase::Lost
-            || matches!(self.phase, Phase::Closing(_))
-            || (self.outbox.unsent_bytes() <= self.limits.unsent_bytes_max / 2 && !self.requests.is_full());
-        if room && !self.waiting_for_room.is_empty() {
-            self.woken.extend(self.waiting_for_room.drain(..));
+        if self.room.is_empty() {
+            return;
         }
+        let count = match self.phase {
+            Phase::Closing(_) | Phase::Lost => usize::MAX,
+            Phase::Opening | Phase::Up if self.outbox.held_bytes() > self.limits.unsent_bytes_max / 2 => 0,
+            Phase::Opening | Phase::Up => self.requests.room(),
+        };
+        self.room.take(count, &mut self.woken);
     }
 
     /// The outcome, once; until then `refresh` may replace the waiting token.
@@ -336,15 +345,24 @@ impl<T> ClientLink<T> {
 
     /// Gives a request up: withdrawn if it was not handed out yet, else the peer is told. Gives the token back.
     pub fn cancel(&mut self, ticket: Ticket) -> Option<T> {
-        let (place, token) = self.requests.cancel(ticket)?;
-        if let Some(place) = place
+        let (origin, token) = self.requests.cancel(ticket)?;
+        if let Some(origin) = origin
             && self.lost.is_none()
-            && !self.outbox.withdraw(place)
         {
-            self.outbox.control(|out| frame::write_cancel(ticket.0, out));
+            self.give_up(ticket.0, origin);
         }
         self.wake_for_room();
         token
+    }
+
+    /// Takes a request back, or tells the peer that nobody waits for it; true if it surely never leaves.
+    fn give_up(&mut self, id: RequestId, origin: Origin) -> bool {
+        match origin {
+            Origin::Frame(place) if self.outbox.withdraw(place) => return true,
+            Origin::Frame(_) | Origin::Cast(_) => self.outbox.control(|out| frame::write_cancel(id, out)),
+            Origin::Ping => {}
+        }
+        false
     }
 
     /// Takes bytes in; whole frames are handled and removed from the front of `buffer`.
@@ -353,6 +371,10 @@ impl<T> ClientLink<T> {
     /// [`ProtocolError`] when the peer breaks the protocol; the link has to be ended with
     /// [`ClientLink::handle_lost`].
     pub fn handle_data(&mut self, buffer: &mut BytesMut, now: Instant) -> Result<(), ProtocolError> {
+        if self.phase == Phase::Lost {
+            buffer.clear();
+            return Ok(());
+        }
         self.liveness.received(now);
         let mut done = 0;
         loop {
@@ -386,8 +408,10 @@ impl<T> ClientLink<T> {
         match frame {
             Frame::Reply { id, fault, compressed, payload } => {
                 let outcome = if fault {
+                    // A newer peer may know reasons that this side does not: no harm to anybody else.
                     let fault = postcard::from_bytes::<Fault>(payload);
-                    Outcome::Failure(fault.map_err(|_| ProtocolError::Truncated)?.into())
+                    let unknown = |_| Failed::ReplyDecode("a reason this version does not know".to_owned());
+                    Outcome::Failure(fault.unwrap_or_else(|error| unknown(error).into()).into())
                 } else {
                     Outcome::Answered { answer: keep(payload), compressed }
                 };
@@ -405,7 +429,7 @@ impl<T> ClientLink<T> {
                 self.complete(id, Outcome::Answered { answer: Answer::copy(&[]), compressed: false }, now);
             }
             Frame::Ping { token: 0 } | Frame::Void => {}
-            Frame::Ping { token } => self.outbox.control(|out| frame::write_pong(token, out)),
+            Frame::Ping { token } => self.outbox.pong(token),
             Frame::Goodbye { reason } => self.begin_close(match reason {
                 Goodbye::Idle => "the peer closes an idle connection",
                 Goodbye::Draining => PEER_DRAINING,
@@ -432,7 +456,7 @@ impl<T> ClientLink<T> {
 
     /// Nothing in flight and nothing to write: the link can be closed without harm.
     pub fn is_quiet(&self) -> bool {
-        self.requests.live() == 0 && self.outbox.unsent_bytes() == 0 && self.waiting_for_room.is_empty()
+        self.requests.live() == 0 && self.outbox.unsent_bytes() == 0 && self.room.is_empty()
     }
 
     /// The connection is gone, or was never made. Every request that waits is told: what was surely not written
@@ -443,11 +467,13 @@ impl<T> ClientLink<T> {
             return;
         }
         self.phase = Phase::Lost;
-        let lost = Lost { unsent, cause, written };
-        let mut waiting = Vec::new();
-        self.requests.waiting(&mut waiting);
-        for (id, place) in waiting {
-            let failure = lost.fate(&self.outbox, place);
+        let lost = Lost { unsent, cause: cause.to_string().into(), written: self.outbox.end(written) };
+        self.inbox = Inbox::new(&self.limits);
+        for Pending { id, origin, .. } in self.requests.waiting() {
+            let failure = match origin {
+                Origin::Frame(place) | Origin::Cast(place) => lost.fate(place),
+                Origin::Ping => Unknown::LinkLost(lost.cause.clone()).into(),
+            };
             self.complete(id, Outcome::Failure(failure), now);
         }
         self.lost = Some(lost);
@@ -471,6 +497,9 @@ impl<T> ClientLink<T> {
     /// The cause, when the connection has to end.
     pub fn handle_timeout(&mut self, now: Instant, io: &IoState) -> Result<(), LossCause> {
         self.expire(now);
+        if self.phase == Phase::Lost {
+            return Ok(());
+        }
         if self.liveness.handle_timeout(now, io)? {
             self.outbox.control(|out| frame::write_ping(0, out));
         }
@@ -481,17 +510,16 @@ impl<T> ClientLink<T> {
     pub fn expire(&mut self, now: Instant) {
         let mut expired = Vec::new();
         self.requests.expired(now, &mut expired);
-        for (id, place) in expired {
-            let failure = if self.outbox.withdraw(place) {
+        for Pending { id, origin, .. } in expired {
+            let failure = if self.give_up(id, origin) {
                 NotSent::DeadlineBeforeWrite.into()
             } else {
-                self.outbox.control(|out| frame::write_cancel(id, out));
                 Failure::from(Unknown::Timeout)
             };
             self.complete(id, Outcome::Failure(failure), now);
         }
-        if let Some(cutoff) = self.limits.promise_ttl.and_then(|ttl| now.checked_sub(ttl)) {
-            self.requests.drop_unclaimed(cutoff);
+        if let Some(ttl) = self.limits.promise_ttl {
+            self.requests.drop_unclaimed(now, ttl);
         }
         self.wake_for_room();
     }
@@ -525,6 +553,11 @@ impl<T> ClientLink<T> {
         self.outbox.unsent_bytes()
     }
 
+    /// Bytes announced by the fragmented answers that are being put together.
+    pub fn reassembly_bytes(&self) -> usize {
+        self.inbox.reassembly_bytes()
+    }
+
     /// How long this node may have slept before the connection counts as stale.
     pub fn pause_max(&self) -> std::time::Duration {
         self.liveness.pause_max()
@@ -536,9 +569,9 @@ pub const PEER_DRAINING: &str = "the peer is draining";
 
 impl Lost {
     /// What the loss means for a frame queued at this place.
-    fn fate(&self, outbox: &Outbox, place: Place) -> Failure {
-        if outbox.may_be_written(place, self.written) {
-            Unknown::LinkLost(self.cause.to_string().into()).into()
+    fn fate(&self, place: Place) -> Failure {
+        if self.written.includes(place) {
+            Unknown::LinkLost(self.cause.clone()).into()
         } else {
             self.unsent.clone().into()
         }

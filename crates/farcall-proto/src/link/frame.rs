@@ -410,6 +410,11 @@ impl Head {
         self.with(id.slot.to_le_bytes()).with(id.generation.to_le_bytes())
     }
 
+    /// The head of a [`Frame::Void`].
+    pub fn void() -> Self {
+        Self::new(Kind::Void, 0).sealed(0)
+    }
+
     /// A head that is only the `len` of a frame encoded elsewhere, whose rest goes as the body.
     pub fn raw() -> Self {
         Self { bytes: [0; HEAD_BYTES_MAX], len: 4 }
@@ -458,6 +463,28 @@ impl Head {
         }
     }
 
+    /// The route of a [`Frame::Cast`]; none for any other.
+    pub fn cast_route(&self) -> Option<u32> {
+        let [_, _, _, _, kind, _, _, _, a, b, c, d, ..] = self.bytes;
+        (kind == Kind::Cast as u8 && self.len > 4).then(|| u32::from_le_bytes([a, b, c, d]))
+    }
+
+    /// The route and the number that a [`Frame::Confirm`] asks about; none for any other.
+    pub fn confirmed(&self) -> Option<(u32, u64)> {
+        let (_, fields) = self.bytes.split_first_chunk::<CONFIRM_ROUTE_AT>()?;
+        let (route, nth) = fields.split_first_chunk::<4>()?;
+        let (nth, _) = nth.split_first_chunk::<8>()?;
+        let confirms = self.bytes.get(4) == Some(&(Kind::Confirm as u8)) && self.len > 4;
+        confirms.then(|| (u32::from_le_bytes(*route), u64::from_le_bytes(*nth)))
+    }
+
+    /// Makes a [`Frame::Confirm`] ask about another cast of its route.
+    pub fn confirm_another(&mut self, nth: u64) {
+        if let Some(place) = self.bytes.get_mut(CONFIRM_ROUTE_AT + 4..CONFIRM_ROUTE_AT + 12) {
+            place.copy_from_slice(&nth.to_le_bytes());
+        }
+    }
+
     /// The bytes, with `len` set for a payload of this size.
     pub fn sealed(mut self, payload_bytes: usize) -> Self {
         // Payloads are bounded by message_bytes_max, far below 4 GiB.
@@ -466,6 +493,11 @@ impl Head {
             *place = len.to_le_bytes();
         }
         self
+    }
+
+    /// Writes another `deadline_ms` into it.
+    pub fn restamp(&mut self, deadline_ms: u32) {
+        restamp(&mut self.bytes, deadline_ms);
     }
 
     /// The head's bytes.
@@ -483,6 +515,20 @@ impl Head {
 fn flag(set: bool, flag: u8) -> u8 {
     if set { flag } else { 0 }
 }
+
+/// Writes another `deadline_ms` into the beginning of a frame, if it is of a kind that has one.
+pub fn restamp(frame: &mut [u8], deadline_ms: u32) {
+    let has_deadline =
+        |kind: &u8| [Kind::Request, Kind::Deliver, Kind::Open].iter().any(|k| *k as u8 == *kind);
+    if frame.get(4).is_some_and(has_deadline)
+        && let Some(place) = frame.get_mut(DEADLINE_AT..DEADLINE_AT + 4)
+    {
+        place.copy_from_slice(&deadline_ms.to_le_bytes());
+    }
+}
+
+/// Behind the head, the id and the route.
+const DEADLINE_AT: usize = HEAD_BYTES + 12;
 
 /// Appends a [`Frame::Reply`] that carries a fault.
 pub fn write_fault(id: RequestId, fault: &Fault, out: &mut Vec<u8>) {
@@ -512,6 +558,9 @@ pub fn write_define(route: u32, definition: &Definition, out: &mut Vec<u8>) {
 pub fn confirm(id: RequestId, route: u32, cast: u64) -> Head {
     Head::new(Kind::Confirm, 0).id(id).with(route.to_le_bytes()).with(cast.to_le_bytes())
 }
+
+/// Behind the head and the id.
+const CONFIRM_ROUTE_AT: usize = HEAD_BYTES + 8;
 
 /// Appends a [`Frame::Ping`].
 pub fn write_ping(token: u64, out: &mut Vec<u8>) {

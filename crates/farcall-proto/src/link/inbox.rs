@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
 
 use super::frame::{Frame, HEAD_BYTES_MAX};
-use super::{Limits, ProtocolError};
+use super::{FRAGMENT_BYTES_OPENING, Limits, ProtocolError};
 
 /// The receiving half of a link.
 #[derive(Debug)]
@@ -26,6 +26,16 @@ struct Partial {
     total: usize,
 }
 
+impl Partial {
+    /// Grows by doubling, but never beyond what was announced and counted.
+    fn reserve(&mut self, bytes: usize) {
+        let len = self.data.len();
+        if self.data.capacity() < len + bytes {
+            self.data.reserve_exact(len.max(bytes).min(self.total - len));
+        }
+    }
+}
+
 /// The smallest `len` a frame can have: kind, flags, reserved.
 const LEN_MIN: usize = 4;
 
@@ -33,8 +43,9 @@ impl Inbox {
     /// An inbox with these limits of our own side.
     pub fn new(limits: &Limits) -> Self {
         Self {
-            frame_bytes_max: limits.fragment_bytes + HEAD_BYTES_MAX,
-            message_bytes_max: limits.message_bytes_max + HEAD_BYTES_MAX,
+            // What was queued before the handshake is cut for this, whatever this side announces.
+            frame_bytes_max: limits.fragment_bytes.max(FRAGMENT_BYTES_OPENING).saturating_add(HEAD_BYTES_MAX),
+            message_bytes_max: limits.message_bytes_max.saturating_add(HEAD_BYTES_MAX),
             reassembly_bytes_max: limits.reassembly_bytes_max,
             streams_max: limits.streams_max,
             open: HashMap::default(),
@@ -104,6 +115,7 @@ impl Inbox {
         if data.is_empty() || partial.data.len() + data.len() > partial.total {
             return Err(ProtocolError::FragmentBreaksTotal);
         }
+        partial.reserve(data.len());
         partial.data.extend_from_slice(data);
         if partial.data.len() < partial.total {
             return Ok(None);

@@ -14,12 +14,16 @@ pub mod inbox;
 pub mod liveness;
 pub mod outbox;
 mod requests;
+mod room;
 mod routes;
+mod submit;
 
 pub use acceptor::{AcceptorLink, Credit, Inbound, Payload, Request, RequestKind, Slice};
-pub use client::{Casted, ClientLink, FRAGMENT_BYTES_OPENING, PEER_DRAINING, Phase, Submit, SubmitKind};
+pub use client::{Casted, ClientLink, FRAGMENT_BYTES_OPENING, PEER_DRAINING, Phase};
 pub use requests::{Answer, NextItem, Outcome, Ticket};
+pub use room::RoomTicket;
 pub use routes::RouteKey;
+pub use submit::{Submit, SubmitKind};
 
 use std::sync::Arc;
 use std::time::Duration;

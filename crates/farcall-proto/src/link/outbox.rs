@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use hashbrown::HashMap;
 
+use super::FRAGMENT_BYTES_MIN;
 use super::frame::{self, HEAD_BYTES, Head, Kind};
 
 /// What keeps its order when one of its frames is large.
@@ -52,14 +53,23 @@ impl Body<'_> {
 }
 
 /// Where a frame was queued: tells later whether any of it was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
     /// Among the small frames, at this offset of everything ever appended there.
     Segment(u64),
     /// In a lane, under this number.
     Lane(Lane, u64),
-    /// Among the control frames, which are not followed.
-    Control,
+}
+
+/// A queued message that is larger than the peer takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Oversized {
+    /// Where it is.
+    pub place: Place,
+    /// Its size.
+    pub bytes: usize,
+    /// For a cast its route, and how many casts of that route wait behind it.
+    pub cast: Option<(u32, u64)>,
 }
 
 /// What the receiving side said it can put together at a time.
@@ -86,6 +96,8 @@ pub struct Outbox {
     next_stream: u32,
     started: usize,
     started_bytes: usize,
+    /// Entries in all lanes.
+    entries: usize,
     reassembly: Reassembly,
     fragment_bytes: usize,
     /// Bytes queued here, and those of the batch that is being written.
@@ -98,6 +110,26 @@ struct Batch {
     bytes: usize,
     control_bytes: usize,
     segment_start: u64,
+    /// Entries of lanes begun in this batch, with the offset of their first byte in it.
+    begun: Vec<(u64, usize)>,
+}
+
+/// What of everything queued had reached the socket when the connection ended.
+#[derive(Debug)]
+pub struct Written {
+    small_end: u64,
+    /// Numbers of the entries of lanes of which no byte was, sorted.
+    unwritten: Vec<u64>,
+}
+
+impl Written {
+    /// Whether a byte of the frame queued at this place may have been written.
+    pub fn includes(&self, place: Place) -> bool {
+        match place {
+            Place::Segment(offset) => offset < self.small_end,
+            Place::Lane(_, number) => self.unwritten.binary_search(&number).is_err(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -114,6 +146,15 @@ struct Entry {
 impl Entry {
     fn is_large(&self, fragment_bytes: usize) -> bool {
         self.total > fragment_bytes
+    }
+
+    /// Leaves the shortest frame in place of this one; gives how many bytes that saves.
+    fn make_void(&mut self) -> usize {
+        let before = self.total;
+        self.head = Head::void();
+        self.body = Bytes::new();
+        self.total = HEAD_BYTES - 4;
+        before - self.total
     }
 
     /// Appends `count` bytes of the frame from where the last fragment ended.
@@ -135,13 +176,19 @@ const SEGMENT_BYTES: usize = 128 * 1024;
 /// How many bytes of fragments one batch takes.
 const LANE_BYTES_PER_BATCH: usize = 128 * 1024;
 
+/// Answers to pings stop when this much control waits: more pings than a table has slots by default.
+const PONG_BYTES_MAX: usize = 1 << 20;
+
+/// What an entry of a lane takes besides its bytes.
+const ENTRY_COST: usize = 128;
+
 /// A buffer that grew beyond this is not kept.
 const SPARE_BYTES_MAX: usize = 2 * SEGMENT_BYTES;
 
 impl Outbox {
     /// An empty outbox that cuts frames above `fragment_bytes`.
     pub fn new(fragment_bytes: usize, reassembly: Reassembly) -> Self {
-        Self {
+        let mut outbox = Self {
             control: Vec::new(),
             segments: VecDeque::new(),
             spare: Vec::new(),
@@ -153,35 +200,91 @@ impl Outbox {
             next_stream: 0,
             started: 0,
             started_bytes: 0,
+            entries: 0,
             reassembly,
             fragment_bytes,
             queued: 0,
             batch: Batch::default(),
-        }
+        };
+        outbox.limit(fragment_bytes, reassembly);
+        outbox
     }
 
     /// The limits of both sides, known after the handshake.
     pub fn limit(&mut self, fragment_bytes: usize, reassembly: Reassembly) {
-        self.fragment_bytes = fragment_bytes;
-        self.reassembly = reassembly;
+        // A fragment that holds nothing, or none at a time, would wait for ever.
+        self.fragment_bytes = fragment_bytes.max(FRAGMENT_BYTES_MIN);
+        self.reassembly = Reassembly { streams_max: reassembly.streams_max.max(1), ..reassembly };
     }
 
-    /// Queued messages larger than this, with their sizes.
-    pub fn oversized(&self, message_bytes_max: usize) -> Vec<(Place, usize)> {
-        let queues = self.lanes.iter();
-        let entries = queues.flat_map(|(lane, queue)| queue.iter().map(move |entry| (*lane, entry)));
-        let over = entries.filter(|(_, entry)| entry.body.len() > message_bytes_max);
-        over.map(|(lane, entry)| (Place::Lane(lane, entry.number), entry.body.len())).collect()
+    /// Queued messages larger than this.
+    pub fn oversized(&self, message_bytes_max: usize) -> Vec<Oversized> {
+        let mut over = Vec::new();
+        let mut casts: HashMap<u32, u64, ahash::RandomState> = HashMap::default();
+        for (lane, queue) in &self.lanes {
+            casts.clear();
+            for entry in queue.iter().rev() {
+                let route = entry.head.cast_route();
+                if entry.body.len() > message_bytes_max {
+                    let cast = route.map(|route| (route, casts.get(&route).copied().unwrap_or_default()));
+                    let place = Place::Lane(*lane, entry.number);
+                    over.push(Oversized { place, bytes: entry.body.len(), cast });
+                }
+                if let Some(route) = route {
+                    *casts.entry(route).or_default() += 1;
+                }
+            }
+        }
+        over
     }
 
-    /// The place of a control frame queued now: it counts as written, for it cannot be withdrawn.
-    pub fn control_place(&self) -> Place {
-        Place::Control
+    /// Gives the questions about casts that wait in lanes the numbers that hold now; those without one are taken back.
+    pub fn renumber_confirms(&mut self, mut number: impl FnMut(u32, u64) -> Option<u64>) {
+        for entry in self.lanes.values_mut().flatten() {
+            let Some((route, nth)) = entry.head.confirmed() else { continue };
+            match number(route, nth) {
+                Some(nth) => entry.head.confirm_another(nth),
+                None => self.queued -= entry.make_void(),
+            }
+        }
+    }
+
+    /// Writes another `deadline_ms` into a request that was not handed out yet.
+    pub fn restamp(&mut self, place: Place, deadline_ms: u32) {
+        match place {
+            Place::Segment(offset) => {
+                if let Some(frame) = self.queued_frame(offset) {
+                    frame::restamp(frame, deadline_ms);
+                }
+            }
+            Place::Lane(lane, number) => {
+                let queue = self.lanes.get_mut(&lane);
+                let entry = queue.and_then(|queue| {
+                    let at = queue.binary_search_by_key(&number, |entry| entry.number).ok()?;
+                    queue.get_mut(at)
+                });
+                if let Some(entry) = entry.filter(|entry| entry.sent == 0) {
+                    entry.head.restamp(deadline_ms);
+                }
+            }
+        }
+    }
+
+    /// Answers a ping, unless so many answers wait that whoever asks does not read them.
+    pub fn pong(&mut self, token: u64) {
+        if self.control.len() < PONG_BYTES_MAX {
+            self.control(|out| frame::write_pong(token, out));
+        }
     }
 
     /// Bytes not yet written, those of the batch in the writer's hands included.
     pub fn unsent_bytes(&self) -> usize {
         self.queued + self.batch.bytes
+    }
+
+    /// What [`Outbox::unsent_bytes`] costs to keep: small frames that wait behind a large one are kept one by one.
+    pub fn held_bytes(&self) -> usize {
+        self.unsent_bytes() + self.entries * ENTRY_COST
     }
 
     /// Nothing waits here (a batch may still be in the writer's hands).
@@ -217,9 +320,10 @@ impl Outbox {
         place
     }
 
-    /// Queues one small frame that is encoded already, behind what its lane still holds.
+    /// Queues one frame that is encoded already, behind what its lane still holds.
     pub fn push_encoded(&mut self, lane: Lane, encoded: &[u8]) {
-        if self.lanes.is_empty() || !self.lanes.contains_key(&lane) {
+        let small = encoded.len() <= self.fragment_bytes;
+        if small && (self.lanes.is_empty() || !self.lanes.contains_key(&lane)) {
             self.append(encoded);
         } else {
             self.push_lane(lane, Head::raw(), Bytes::copy_from_slice(encoded.get(4..).unwrap_or_default()));
@@ -232,6 +336,7 @@ impl Outbox {
         let total = head.as_bytes().len() - 4 + body.len();
         let entry = Entry { number, head: head.sealed(body.len()), body, total, sent: 0, stream: 0 };
         self.queued += total;
+        self.entries += 1;
         let queue = self.lanes.entry(lane).or_default();
         if queue.is_empty() {
             self.turn.push_back(lane);
@@ -258,7 +363,9 @@ impl Outbox {
     pub fn poll_transmit(&mut self, buffer: &mut Vec<u8>) {
         buffer.clear();
         let control_bytes = self.control.len();
-        self.batch = Batch { bytes: 0, control_bytes, segment_start: self.taken };
+        self.batch.control_bytes = control_bytes;
+        self.batch.segment_start = self.taken;
+        self.batch.begun.clear();
         if control_bytes == 0 && self.lanes.is_empty() {
             if let Some(segment) = self.segments.pop_front() {
                 self.taken += segment.len() as u64;
@@ -269,6 +376,9 @@ impl Outbox {
             }
         } else {
             buffer.append(&mut self.control);
+            if self.control.capacity() > SPARE_BYTES_MAX {
+                self.control = Vec::new();
+            }
             if let Some(mut segment) = self.segments.pop_front() {
                 self.taken += segment.len() as u64;
                 buffer.extend_from_slice(&segment);
@@ -308,9 +418,11 @@ impl Outbox {
         let Some(queue) = self.lanes.get_mut(&lane) else { return false };
         let Some(entry) = queue.front_mut() else { return false };
         if !entry.is_large(fragment_bytes) && entry.sent == 0 {
+            self.batch.begun.push((entry.number, buffer.len()));
             buffer.extend_from_slice(entry.head.as_bytes());
             buffer.extend_from_slice(&entry.body);
             self.queued -= entry.total;
+            self.entries -= 1;
             queue.pop_front();
             return true;
         }
@@ -321,6 +433,7 @@ impl Outbox {
             if !fits {
                 return false;
             }
+            self.batch.begun.push((entry.number, buffer.len()));
             self.started += 1;
             self.started_bytes += entry.total;
             entry.stream = self.next_stream;
@@ -335,6 +448,7 @@ impl Outbox {
         if entry.sent == entry.total {
             self.started -= 1;
             self.started_bytes -= entry.total;
+            self.entries -= 1;
             queue.pop_front();
         }
         true
@@ -345,166 +459,67 @@ impl Outbox {
         match place {
             Place::Segment(offset) => self.void(offset),
             Place::Lane(lane, number) => self.withdraw_lane(lane, number),
-            Place::Control => false,
         }
     }
 
     fn void(&mut self, offset: u64) -> bool {
-        let Some(mut skip) = offset.checked_sub(self.taken) else { return false };
-        for segment in &mut self.segments {
-            let len = segment.len() as u64;
-            if skip < len {
-                let kind = usize::try_from(skip).ok().and_then(|at| segment.get_mut(at + 4));
-                if let Some(kind) = kind {
-                    *kind = Kind::Void as u8;
-                }
-                return true;
+        match self.queued_frame(offset).and_then(|frame| frame.get_mut(4)) {
+            Some(kind) => {
+                *kind = Kind::Void as u8;
+                true
             }
-            skip -= len;
+            None => false,
         }
-        false
     }
 
+    /// The bytes of a segment from this offset on, if it still waits.
+    fn queued_frame(&mut self, offset: u64) -> Option<&mut [u8]> {
+        let mut skip = usize::try_from(offset.checked_sub(self.taken)?).ok()?;
+        for segment in &mut self.segments {
+            if skip < segment.len() {
+                return segment.get_mut(skip..);
+            }
+            skip -= segment.len();
+        }
+        None
+    }
+
+    /// What was not begun leaves a [`Kind::Void`] in its place, so that withdrawing in any order stays cheap.
     fn withdraw_lane(&mut self, lane: Lane, number: u64) -> bool {
         let Some(queue) = self.lanes.get_mut(&lane) else { return false };
-        let Some(at) = queue.iter().position(|entry| entry.number == number) else { return false };
-        let Some(entry) = queue.remove(at) else { return false };
-        self.queued -= entry.total - entry.sent;
+        let Ok(at) = queue.binary_search_by_key(&number, |entry| entry.number) else { return false };
+        let Some(entry) = queue.get_mut(at) else { return false };
+        if entry.sent == 0 {
+            self.queued -= entry.make_void();
+            return true;
+        }
+        let (stream, total, rest) = (entry.stream, entry.total, entry.total - entry.sent);
+        queue.remove(at);
         if queue.is_empty() {
             self.lanes.remove(&lane);
             self.turn.retain(|waiting| *waiting != lane);
         }
-        if entry.sent == 0 {
-            return true;
-        }
+        self.queued -= rest;
+        self.entries -= 1;
         self.started -= 1;
-        self.started_bytes -= entry.total;
-        self.control(|out| frame::write_abort(entry.stream, out));
+        self.started_bytes -= total;
+        self.control(|out| frame::write_abort(stream, out));
         false
     }
 
-    /// Whether a byte of the frame may have been written, when the connection ended with `written` bytes of the
-    /// last batch accepted by the socket.
-    pub fn may_be_written(&self, place: Place, written: usize) -> bool {
-        match place {
-            Place::Segment(offset) => {
-                let small = written.saturating_sub(self.batch.control_bytes) as u64;
-                offset < (self.batch.segment_start + small).min(self.taken)
-            }
-            Place::Lane(lane, number) => {
-                let queue = self.lanes.get(&lane);
-                let entry = queue.and_then(|queue| queue.iter().find(|entry| entry.number == number));
-                entry.is_none_or(|entry| entry.sent > 0)
-            }
-            Place::Control => true,
-        }
+    /// The connection ended with `written` bytes of the last batch accepted by the socket. Nothing goes out any
+    /// more: what waited is freed, and what remains is the answer to which frames had gone.
+    pub fn end(&mut self, written: usize) -> Written {
+        let small = written.saturating_sub(self.batch.control_bytes) as u64;
+        let small_end = self.taken.min(self.batch.segment_start + small);
+        let begun = self.batch.begun.iter().filter(|(_, at)| *at >= written).map(|(number, _)| *number);
+        let waiting = self.lanes.values().flatten().filter(|entry| entry.sent == 0);
+        let mut unwritten: Vec<u64> = begun.chain(waiting.map(|entry| entry.number)).collect();
+        unwritten.sort_unstable();
+        *self = Self::new(self.fragment_bytes, self.reassembly);
+        Written { small_end, unwritten }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::link::frame::{Frame, RequestId};
-
-    const WIDE: Reassembly = Reassembly { bytes_max: 1 << 20, streams_max: 8 };
-
-    fn kinds(mut bytes: &[u8]) -> Vec<(u8, usize)> {
-        let mut kinds = Vec::new();
-        while !bytes.is_empty() {
-            let len = u32::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
-            kinds.push((bytes[4], len));
-            bytes = &bytes[4 + len..];
-        }
-        kinds
-    }
-
-    fn drain(outbox: &mut Outbox) -> Vec<(u8, usize)> {
-        let (mut all, mut buffer) = (Vec::new(), Vec::new());
-        loop {
-            outbox.poll_transmit(&mut buffer);
-            if buffer.is_empty() {
-                return all;
-            }
-            all.extend(kinds(&buffer));
-        }
-    }
-
-    #[test]
-    fn a_small_frame_to_another_actor_passes_a_large_one_and_one_to_the_same_actor_waits() {
-        let mut outbox = Outbox::new(1024, WIDE);
-        outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 3000]));
-        outbox.push(Lane::Actor(1), Head::cast(2, false), Body::Borrowed(&[1; 10]));
-        outbox.push(Lane::Actor(2), Head::cast(3, false), Body::Borrowed(&[2; 10]));
-        let order: Vec<u8> = drain(&mut outbox).into_iter().map(|(kind, _)| kind).collect();
-        let (cast, fragment) = (Kind::Cast as u8, Kind::Fragment as u8);
-        assert_eq!(order, [cast, fragment, fragment, fragment, cast]);
-        assert_eq!(outbox.unsent_bytes(), 0);
-        assert!(outbox.is_empty());
-    }
-
-    #[test]
-    fn large_frames_of_two_lanes_take_turns_and_no_more_start_than_the_peer_can_hold() {
-        let mut outbox = Outbox::new(1024, Reassembly { bytes_max: 5000, streams_max: 8 });
-        for actor in 0..2 {
-            outbox.push(Lane::Actor(actor), Head::cast(actor, false), Body::Borrowed(&[0; 3000]));
-        }
-        let mut buffer = Vec::new();
-        outbox.poll_transmit(&mut buffer);
-        let mut streams = Vec::new();
-        let mut rest = &buffer[..];
-        while let Some(len) = rest.first_chunk::<4>() {
-            let len = u32::from_le_bytes(*len) as usize;
-            if let Frame::Fragment { stream, .. } = Frame::parse(&rest[4..4 + len]).unwrap() {
-                streams.push(stream);
-            }
-            rest = &rest[4 + len..];
-        }
-        assert_eq!(streams, [0, 0, 0, 1, 1, 1], "6,000 bytes do not fit 5,000 at once");
-    }
-
-    #[test]
-    fn a_withdrawn_small_frame_travels_as_nothing_and_a_handed_out_one_cannot_be_withdrawn() {
-        let mut outbox = Outbox::new(1024, WIDE);
-        let id = RequestId { slot: 0, generation: 0 };
-        let head = Head::request(Kind::Request, id, 0, 0, false);
-        let first = outbox.push(Lane::Actor(1), head, Body::Borrowed(b"a"));
-        let second = outbox.push(Lane::Actor(1), head, Body::Borrowed(b"b"));
-        assert!(outbox.withdraw(second));
-        let mut buffer = Vec::new();
-        outbox.poll_transmit(&mut buffer);
-        assert_eq!(kinds(&buffer), [(Kind::Request as u8, 21), (Kind::Void as u8, 21)]);
-        assert!(!outbox.withdraw(first));
-    }
-
-    #[test]
-    fn a_half_written_batch_tells_exactly_which_frames_may_have_left() {
-        let mut outbox = Outbox::new(1024, WIDE);
-        outbox.control(|out| frame::write_ping(0, out));
-        let first = outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 8]));
-        let second = outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 8]));
-        let mut buffer = Vec::new();
-        outbox.poll_transmit(&mut buffer);
-        let third = outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 8]));
-        let written = |bytes| [first, second, third].map(|place| outbox.may_be_written(place, bytes));
-        assert_eq!(written(16), [false, false, false], "only the tick left");
-        assert_eq!(written(17), [true, false, false]);
-        assert_eq!(written(16 + 20), [true, false, false]);
-        assert_eq!(written(buffer.len()), [true, true, false]);
-    }
-
-    #[test]
-    fn a_large_frame_given_up_half_way_is_aborted_on_the_wire() {
-        let mut outbox = Outbox::new(64 * 1024, WIDE);
-        let place = outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 300_000]));
-        let mut buffer = Vec::new();
-        outbox.poll_transmit(&mut buffer);
-        assert!(outbox.may_be_written(place, 0));
-        assert!(!outbox.withdraw(place));
-        outbox.poll_transmit(&mut buffer);
-        assert_eq!(
-            Frame::parse(&buffer[4..]),
-            Ok(Frame::Fragment { stream: 0, total: None, abort: true, data: &[] })
-        );
-        assert_eq!(outbox.unsent_bytes(), buffer.len());
-    }
-}
+mod tests;

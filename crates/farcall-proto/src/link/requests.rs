@@ -5,7 +5,7 @@
 //! slot and comes back exactly once: with the answer, with the failure, or when the caller cancels.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -72,12 +72,31 @@ pub enum Outcome {
     Failure(Failure),
 }
 
+/// Where a request's fate shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// In its own frame.
+    Frame(Place),
+    /// In the cast it asks about: what became of the question says nothing about the cast.
+    Cast(Place),
+    /// Nowhere: a ping cannot be taken back, and nobody minds if it was sent.
+    Ping,
+}
+
+/// A request that waits for its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pending {
+    pub(super) id: RequestId,
+    pub(super) origin: Origin,
+    pub(super) deadline: Option<Instant>,
+}
+
 /// One slot of the table.
 #[derive(Debug)]
 struct Slot<T> {
     generation: u32,
     deadline: Option<Instant>,
-    place: Place,
+    origin: Origin,
     state: State<T>,
 }
 
@@ -139,15 +158,36 @@ pub(super) struct Requests<T> {
     live: usize,
     max: usize,
     earliest: Option<Instant>,
+    /// Not before this are the deadlines looked at again.
+    next_scan: Option<Instant>,
+    /// Not before this is looked for answers that nobody took.
+    next_sweep: Option<Instant>,
 }
 
 impl<T> Requests<T> {
     pub(super) fn new(max: usize) -> Self {
-        Self { slots: Vec::new(), free: None, live: 0, max, earliest: None }
+        let max = max.max(1);
+        Self {
+            slots: Vec::new(),
+            free: None,
+            live: 0,
+            max,
+            earliest: None,
+            next_scan: None,
+            next_sweep: None,
+        }
     }
 
+    /// The peer takes no more than `max` at once, nor slots numbered above it: those are not used again.
     pub(super) fn limit(&mut self, max: usize) {
-        self.max = self.max.min(max);
+        self.max = self.max.min(max).max(1);
+        self.free = None;
+        for (index, slot) in self.slots.iter_mut().enumerate().take(self.max).rev() {
+            if let State::Free { next } = &mut slot.state {
+                *next = self.free;
+                self.free = u32::try_from(index).ok();
+            }
+        }
     }
 
     pub(super) fn max(&self) -> usize {
@@ -157,6 +197,11 @@ impl<T> Requests<T> {
     /// Requests without an answer, and answers nobody took yet.
     pub(super) fn live(&self) -> usize {
         self.live
+    }
+
+    /// How many more there may be.
+    pub(super) fn room(&self) -> usize {
+        self.max.saturating_sub(self.live)
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -175,13 +220,13 @@ impl<T> Requests<T> {
         }
     }
 
-    pub(super) fn insert(&mut self, place: Place, deadline: Option<Instant>, token: T) -> RequestId {
-        self.insert_state(place, deadline, State::Waiting(token))
+    pub(super) fn insert(&mut self, origin: Origin, deadline: Option<Instant>, token: T) -> RequestId {
+        self.insert_state(origin, deadline, State::Waiting(token))
     }
 
     pub(super) fn insert_items(
         &mut self,
-        place: Place,
+        origin: Origin,
         deadline: Option<Instant>,
         window: u32,
         token: T,
@@ -195,10 +240,10 @@ impl<T> Requests<T> {
             taken: 0,
             window,
         };
-        self.insert_state(place, deadline, State::Items(Box::new(queue)))
+        self.insert_state(origin, deadline, State::Items(Box::new(queue)))
     }
 
-    fn insert_state(&mut self, place: Place, deadline: Option<Instant>, state: State<T>) -> RequestId {
+    fn insert_state(&mut self, origin: Origin, deadline: Option<Instant>, state: State<T>) -> RequestId {
         let id = self.next_id();
         if let Some(deadline) = deadline {
             self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
@@ -210,10 +255,10 @@ impl<T> Requests<T> {
                     self.free = next;
                 }
                 slot.deadline = deadline;
-                slot.place = place;
+                slot.origin = origin;
                 slot.state = state;
             }
-            None => self.slots.push(Slot { generation: 0, deadline, place, state }),
+            None => self.slots.push(Slot { generation: 0, deadline, origin, state }),
         }
         id
     }
@@ -265,22 +310,24 @@ impl<T> Requests<T> {
     }
 
     fn release(&mut self, id: RequestId) -> Option<State<T>> {
-        let free = self.free;
+        let (free, usable) = (self.free, (id.slot as usize) < self.max);
         let slot = self.slot(id)?;
         slot.generation = slot.generation.wrapping_add(1);
         slot.deadline = None;
         let state = std::mem::replace(&mut slot.state, State::Free { next: free });
-        self.free = Some(id.slot);
+        if usable {
+            self.free = Some(id.slot);
+        }
         self.live -= 1;
         Some(state)
     }
 
-    /// Gives a request up. The place tells where it was queued, if it was not answered yet.
-    pub(super) fn cancel(&mut self, ticket: Ticket) -> Option<(Option<Place>, Option<T>)> {
-        let place = self.slot(ticket.0).map(|slot| slot.place)?;
+    /// Gives a request up. The origin is there if it was not answered yet.
+    pub(super) fn cancel(&mut self, ticket: Ticket) -> Option<(Option<Origin>, Option<T>)> {
+        let origin = self.slot(ticket.0).map(|slot| slot.origin)?;
         match self.release(ticket.0)? {
-            State::Waiting(token) => Some((Some(place), Some(token))),
-            State::Items(queue) => Some((queue.end.is_none().then_some(place), queue.token)),
+            State::Waiting(token) => Some((Some(origin), Some(token))),
+            State::Items(queue) => Some((queue.end.is_none().then_some(origin), queue.token)),
             State::Done { .. } | State::Free { .. } => Some((None, None)),
         }
     }
@@ -309,6 +356,9 @@ impl<T> Requests<T> {
     ) -> Result<Option<T>, OverCredit> {
         let Some(slot) = self.slot(id) else { return Ok(None) };
         let State::Items(queue) = &mut slot.state else { return Ok(None) };
+        if queue.end.is_some() {
+            return Ok(None);
+        }
         if queue.credit <= 0 {
             return Err(OverCredit);
         }
@@ -329,6 +379,8 @@ impl<T> Requests<T> {
             queue.taken = queue.taken.saturating_add(credit_cost(answer.as_slice().len()));
             let credit = if queue.taken >= queue.window / 2 { std::mem::take(&mut queue.taken) } else { 0 };
             queue.credit += i64::from(credit);
+            // After the end nobody is there to use it.
+            let credit = if queue.end.is_none() { credit } else { 0 };
             return Some(NextItem::Item { answer, compressed, credit });
         }
         if let Some(end) = &queue.end {
@@ -340,55 +392,68 @@ impl<T> Requests<T> {
 
     /// When the earliest deadline may pass.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.earliest
+        self.earliest.map(|earliest| self.next_scan.map_or(earliest, |scan| earliest.max(scan)))
     }
 
-    /// Requests whose deadline passed, with the place where each was queued. Looks at all slots, so at most once
-    /// per earliest deadline.
-    pub(super) fn expired(&mut self, now: Instant, out: &mut Vec<(RequestId, Place)>) {
-        if self.earliest.is_none_or(|earliest| now < earliest) {
+    /// Requests whose deadline passed. Looks at all slots, so the fuller the table the rarer: a deadline is noticed
+    /// late by at most [`SCAN_EVERY_PER_SLOT`] for each slot, 26 ms in a table of 65,536.
+    pub(super) fn expired(&mut self, now: Instant, out: &mut Vec<Pending>) {
+        if self.poll_timeout().is_none_or(|due| now < due) {
             return;
         }
         self.earliest = None;
-        for (index, slot) in self.slots.iter().enumerate() {
+        // The table is bounded by in_flight_max, which fits.
+        let slots = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        self.next_scan = Some(now + SCAN_EVERY_PER_SLOT * slots);
+        for (index, slot) in (0..).zip(&mut self.slots) {
             let Some(deadline) = slot.deadline else { continue };
             if deadline <= now {
-                // Bounded by in_flight_max, which fits.
-                let index = u32::try_from(index).unwrap_or(u32::MAX);
-                out.push((RequestId { slot: index, generation: slot.generation }, slot.place));
+                out.push(slot.pending(index));
+                slot.deadline = None;
             } else {
                 self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
             }
         }
     }
 
-    /// Frees answers that nobody took since before `cutoff`.
-    pub(super) fn drop_unclaimed(&mut self, cutoff: Instant) {
-        for index in 0..self.slots.len() {
-            let Some(slot) = self.slots.get(index) else { continue };
-            if matches!(slot.state, State::Done { since, .. } if since <= cutoff) {
-                let slot_number = u32::try_from(index).unwrap_or(u32::MAX);
-                let id = RequestId { slot: slot_number, generation: slot.generation };
+    /// Frees answers that nobody took for `ttl`. Looks at all slots, so at most four times per `ttl`.
+    pub(super) fn drop_unclaimed(&mut self, now: Instant, ttl: Duration) {
+        if self.next_sweep.is_some_and(|next| now < next) {
+            return;
+        }
+        self.next_sweep = Some(now + ttl / 4);
+        for index in 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX) {
+            let Some(slot) = self.slots.get(index as usize) else { continue };
+            if matches!(slot.state, State::Done { since, .. } if now.saturating_duration_since(since) >= ttl)
+            {
+                let id = RequestId { slot: index, generation: slot.generation };
                 self.release(id);
             }
         }
     }
 
     /// Every request that waits for an answer.
-    pub(super) fn waiting(&self, out: &mut Vec<(RequestId, Place)>) {
-        for (index, slot) in self.slots.iter().enumerate() {
-            let waits = match &slot.state {
-                State::Waiting(_) => true,
-                State::Items(queue) => queue.end.is_none(),
-                State::Free { .. } | State::Done { .. } => false,
-            };
-            if waits {
-                let index = u32::try_from(index).unwrap_or(u32::MAX);
-                out.push((RequestId { slot: index, generation: slot.generation }, slot.place));
-            }
-        }
+    pub(super) fn waiting(&self) -> Vec<Pending> {
+        let waits = |slot: &Slot<T>| match &slot.state {
+            State::Waiting(_) => true,
+            State::Items(queue) => queue.end.is_none(),
+            State::Free { .. } | State::Done { .. } => false,
+        };
+        let waiting = (0..).zip(&self.slots).filter(|(_, slot)| waits(slot));
+        waiting.map(|(index, slot)| slot.pending(index)).collect()
     }
 }
+
+impl<T> Slot<T> {
+    fn pending(&self, slot: u32) -> Pending {
+        let id = RequestId { slot, generation: self.generation };
+        Pending { id, origin: self.origin, deadline: self.deadline }
+    }
+}
+
+/// How long the deadlines of a table are left alone after a look at them, for each of its slots: looking takes a few
+/// nanoseconds a slot, so that even ever new deadlines cost only a few percent of the time.
+const SCAN_EVERY_PER_SLOT: Duration = Duration::from_nanos(400);
 
 /// The peer sent an item it had no credit for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -405,9 +470,8 @@ const ITEM_COST: u32 = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
-    const PLACE: Place = Place::Segment(0);
+    const FRAME: Origin = Origin::Frame(Place::Segment(0));
 
     fn answered(bytes: &[u8]) -> Outcome {
         Outcome::Answered { answer: Answer::copy(bytes), compressed: false }
@@ -417,9 +481,9 @@ mod tests {
     fn a_late_reply_never_reaches_the_next_user_of_its_slot() {
         let now = Instant::now();
         let mut table = Requests::new(10);
-        let first = table.insert(PLACE, None, "first");
+        let first = table.insert(FRAME, None, "first");
         assert!(table.cancel(Ticket(first)).is_some());
-        let second = table.insert(PLACE, None, "second");
+        let second = table.insert(FRAME, None, "second");
         assert_eq!(first.slot, second.slot);
         assert_eq!(table.complete(first, answered(b"late"), now), None);
         assert_eq!(table.complete(second, answered(b"own"), now), Some("second"));
@@ -432,7 +496,7 @@ mod tests {
     fn a_token_comes_back_exactly_once() {
         let now = Instant::now();
         let mut table = Requests::new(10);
-        let id = table.insert(PLACE, None, 7);
+        let id = table.insert(FRAME, None, 7);
         assert_eq!(table.complete(id, answered(b""), now), Some(7));
         assert_eq!(table.complete(id, answered(b""), now), None);
         assert!(table.poll(Ticket(id), |_| ()).is_some());
@@ -444,14 +508,14 @@ mod tests {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut table = Requests::new(10);
-        let soon = table.insert(PLACE, Some(at(10)), ());
-        table.insert(PLACE, Some(at(50)), ());
-        table.insert(PLACE, None, ());
+        let soon = table.insert(FRAME, Some(at(10)), ());
+        table.insert(FRAME, Some(at(50)), ());
+        table.insert(FRAME, None, ());
         let mut expired = Vec::new();
         table.expired(at(9), &mut expired);
         assert!(expired.is_empty());
         table.expired(at(10), &mut expired);
-        assert_eq!(expired, [(soon, PLACE)]);
+        assert_eq!(expired, [Pending { id: soon, origin: FRAME, deadline: Some(at(10)) }]);
         assert_eq!(table.poll_timeout(), Some(at(50)));
     }
 
@@ -459,22 +523,71 @@ mod tests {
     fn an_answer_nobody_takes_is_dropped_after_its_time() {
         let start = Instant::now();
         let mut table = Requests::new(1);
-        let id = table.insert(PLACE, None, ());
+        let id = table.insert(FRAME, None, ());
         table.complete(id, answered(b"x"), start);
         assert!(table.is_full());
-        table.drop_unclaimed(start);
+        let ttl = Duration::from_secs(1);
+        table.drop_unclaimed(start + ttl / 2, ttl);
+        assert!(table.is_full());
+        table.drop_unclaimed(start + ttl, ttl);
         assert!(!table.is_full() && !table.knows(Ticket(id)));
     }
 
     #[test]
     fn an_item_without_credit_is_an_error_and_taking_items_gives_credit_back() {
         let mut table = Requests::new(1);
-        let id = table.insert_items(PLACE, None, 128, ());
+        let id = table.insert_items(FRAME, None, 128, ());
         let item = || Answer::copy(&[0; 64]);
         assert_eq!(table.item(id, item(), false), Ok(Some(())));
         assert_eq!(table.item(id, item(), false), Err(OverCredit));
         let Some(NextItem::Item { credit, .. }) = table.next_item(Ticket(id), || ()) else { panic!() };
         assert_eq!(credit, 128);
         assert_eq!(table.item(id, item(), false), Ok(None));
+    }
+
+    #[test]
+    fn ever_new_deadlines_do_not_make_a_full_table_look_at_itself_all_the_time() {
+        let start = Instant::now();
+        let mut table = Requests::new(65_536);
+        for n in 0..65_536 {
+            table.insert(FRAME, Some(start + Duration::from_micros(n)), ());
+        }
+        let (mut now, mut looks, mut expired) = (start, 0, Vec::new());
+        while let Some(next) = table.poll_timeout() {
+            now = now.max(next);
+            table.expired(now, &mut expired);
+            looks += 1;
+        }
+        assert_eq!(expired.len(), 65_536);
+        assert!(looks <= 5, "{looks} looks at 65,536 slots");
+        assert!(now - start < Duration::from_millis(65 + 27), "a deadline may be noticed late, but not much");
+    }
+
+    #[test]
+    fn slots_above_the_peers_limit_are_not_used_again() {
+        let now = Instant::now();
+        let mut table = Requests::new(100);
+        let queued: Vec<RequestId> = (0..10).map(|_| table.insert(FRAME, None, ())).collect();
+        table.cancel(Ticket(queued[8]));
+        table.cancel(Ticket(queued[1]));
+        table.limit(4);
+        for id in &queued {
+            table.complete(*id, answered(b""), now);
+            table.poll(Ticket(*id), |()| ());
+        }
+        assert_eq!(table.live(), 0);
+        let mut slots: Vec<u32> = (0..4).map(|_| table.insert(FRAME, None, ()).slot).collect();
+        slots.sort_unstable();
+        assert_eq!(slots, [0, 1, 2, 3]);
+        assert!(table.is_full());
+    }
+
+    #[test]
+    fn items_behind_the_end_of_a_stream_are_dropped() {
+        let mut table = Requests::new(1);
+        let id = table.insert_items(FRAME, None, 1000, ());
+        table.complete(id, answered(b""), Instant::now());
+        assert_eq!(table.item(id, Answer::copy(b"late"), false), Ok(None));
+        assert!(matches!(table.next_item(Ticket(id), || ()), Some(NextItem::End(_))));
     }
 }

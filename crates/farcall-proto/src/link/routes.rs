@@ -58,31 +58,52 @@ pub(super) struct RouteTable {
     actors: HashMap<String, u32, ahash::RandomState>,
     /// Casts sent per route; the n-th one can be asked about.
     casts: Vec<u64>,
+    /// Casts that were counted and then not sent, for they are larger than the peer takes.
+    refused: Vec<RefusedCast>,
+}
+
+#[derive(Debug)]
+struct RefusedCast {
+    route: u32,
+    nth: u64,
+    bytes: usize,
+}
+
+/// Why there is no route for a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoRoute {
+    /// The table is full.
+    Full,
+    /// A name is longer than any peer takes.
+    NameTooLong,
 }
 
 impl RouteTable {
-    /// The route of a key; a new one is announced through `define`. None when the table is full.
+    /// The route of a key; a new one is announced through `define`.
     pub(super) fn route(
         &mut self,
         key: &RouteKey<'_>,
         routes_max: usize,
         define: impl FnOnce(u32, &Definition),
-    ) -> Option<Route> {
+    ) -> Result<Route, NoRoute> {
         if let Some(route) = self.by_key.get(key) {
-            return Some(*route);
+            return Ok(*route);
+        }
+        if [key.actor, key.message, key.requirement].iter().any(|name| name.len() > NAME_BYTES_MAX) {
+            return Err(NoRoute::NameTooLong);
         }
         if self.by_key.len() >= routes_max {
-            return None;
+            return Err(NoRoute::Full);
         }
-        let number = u32::try_from(self.by_key.len()).ok()?;
-        let next_actor = u32::try_from(self.actors.len()).ok()?;
+        let number = u32::try_from(self.by_key.len()).map_err(|_| NoRoute::Full)?;
+        let next_actor = u32::try_from(self.actors.len()).map_err(|_| NoRoute::Full)?;
         let definition = key.to_definition();
         let actor = *self.actors.entry(definition.actor.clone()).or_insert(next_actor);
         define(number, &definition);
         let route = Route { number, actor };
         self.by_key.insert(definition, route);
         self.casts.push(0);
-        Some(route)
+        Ok(route)
     }
 
     /// Counts a cast; gives its number among those of its route.
@@ -94,6 +115,27 @@ impl RouteTable {
             }
             None => 0,
         }
+    }
+
+    /// A cast will not be sent, behind which `behind` more of its route wait.
+    pub(super) fn refuse_cast(&mut self, route: u32, behind: u64, bytes: usize) {
+        let count = self.casts.get(route as usize).copied().unwrap_or_default();
+        self.refused.push(RefusedCast { route, nth: count.saturating_sub(behind + 1), bytes });
+    }
+
+    /// Under which number the peer knows the n-th cast of a route.
+    ///
+    /// # Errors
+    /// The size of the cast if it was refused.
+    pub(super) fn sent_cast(&self, route: u32, nth: u64) -> Result<u64, usize> {
+        let mut before = 0;
+        for refused in self.refused.iter().filter(|refused| refused.route == route && refused.nth <= nth) {
+            if refused.nth == nth {
+                return Err(refused.bytes);
+            }
+            before += 1;
+        }
+        Ok(nth - before)
     }
 }
 

@@ -1,0 +1,102 @@
+//! Replays the committed fuzz corpus through what the fuzz targets run.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, as it should"
+)]
+
+mod support;
+
+use std::path::Path;
+
+use support::{Pair, fuzz_entries, route, server};
+
+fn replay(target: &str, entry: fn(&[u8])) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut count = 0;
+    for file in std::fs::read_dir(&dir).unwrap() {
+        entry(&std::fs::read(file.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count > 0, "{} is empty", dir.display());
+}
+
+#[test]
+fn the_corpus_of_frames_does_no_harm() {
+    replay("frame", fuzz_entries::frame);
+}
+
+#[test]
+fn the_corpus_of_what_acceptors_send_does_no_harm() {
+    replay("link_client", fuzz_entries::link_client);
+}
+
+#[test]
+fn the_corpus_of_what_clients_send_does_no_harm() {
+    replay("link_acceptor", fuzz_entries::link_acceptor);
+}
+
+/// Writes the corpus anew after the wire has changed: `cargo test --test corpus -- --ignored`.
+#[test]
+#[ignore = "writes into the source tree"]
+fn write_the_corpus() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let write = |target: &str, name: &str, bytes: &[u8]| {
+        std::fs::create_dir_all(root.join(target)).unwrap();
+        std::fs::write(root.join(target).join(name), bytes).unwrap();
+    };
+    type Script = (&'static str, fn(&mut Pair));
+    let scripts: [Script; 6] = [
+        ("calls", |pair| {
+            pair.call("a", "echo", b"x");
+            pair.call("a", "fault", b"");
+            pair.client.ping(None, 0).unwrap();
+        }),
+        ("casts", |pair| {
+            let small = pair.cast("a", b"small");
+            let large = pair.cast("a", &[1; 3000]);
+            pair.confirm(small, None).unwrap();
+            pair.confirm(large, None).unwrap();
+        }),
+        ("delivers", |pair| {
+            let kind = farcall_proto::link::SubmitKind::Deliver;
+            pair.submit(kind, route("a", "m"), b"d", None).unwrap();
+        }),
+        ("items", |pair| {
+            let ticket = pair.open(300, 5, 100);
+            pair.run();
+            while let farcall_proto::link::NextItem::Item { .. } = pair.client.poll_item(ticket, || 0) {
+                pair.run();
+            }
+        }),
+        ("fragments", |pair| {
+            pair.call("a", "large", &server::script(0, 5000));
+            pair.call("b", "echo", &[2; 4000]);
+            pair.call("a", "echo", &[3; 2000]);
+        }),
+        ("goodbye", |pair| {
+            let ticket = pair.call("a", "never", b"");
+            pair.run();
+            pair.client.cancel(ticket);
+            pair.acceptor.goodbye(farcall_proto::link::frame::Goodbye::Draining);
+        }),
+    ];
+    for (name, script) in scripts {
+        let mut pair = Pair::new(fuzz_entries::tight());
+        script(&mut pair);
+        pair.run();
+        let split = [37];
+        write("link_acceptor", name, &[&split, &pair.up.wire[..]].concat());
+        write("link_client", name, &[&split, &pair.down.wire[..]].concat());
+        for wire in [&pair.up.wire, &pair.down.wire] {
+            let mut rest = &wire[..];
+            while let Some((len, behind)) = rest.split_first_chunk::<4>() {
+                let (frame, behind) = behind.split_at(u32::from_le_bytes(*len) as usize);
+                if frame.len() < 200 {
+                    write("frame", &format!("kind-{:02}", frame[0]), frame);
+                }
+                rest = behind;
+            }
+        }
+    }
+}

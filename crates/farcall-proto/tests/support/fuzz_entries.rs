@@ -1,0 +1,165 @@
+//! What the fuzz targets run, and the tests that replay their corpus: no bytes of a peer may panic a link or make it
+//! hold more than its limits.
+//!
+//! The first byte of the input says into how large pieces the rest is split.
+
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use farcall_proto::failure::NotSent;
+use farcall_proto::link::frame::Frame;
+use farcall_proto::link::handshake::{Extensions, PeerParams};
+use farcall_proto::link::outbox::Body;
+use farcall_proto::link::{
+    AcceptorLink, ClientLink, Inbound, Limits, LossCause, NextItem, Payload, RequestKind, RouteKey, Slice,
+    Submit, SubmitKind,
+};
+
+/// Limits that a few bytes can meet.
+pub fn tight() -> Limits {
+    Limits {
+        message_bytes_max: 8 << 10,
+        fragment_bytes: 1024,
+        unsent_bytes_max: 16 << 10,
+        in_flight_max: 8,
+        reassembly_bytes_max: 16 << 10,
+        streams_max: 4,
+        routes_max: 8,
+        ..Limits::default()
+    }
+}
+
+fn peer() -> PeerParams {
+    PeerParams {
+        message_bytes_max: 8 << 10,
+        fragment_bytes: 1024,
+        in_flight_max: 8,
+        reassembly_bytes_max: 16 << 10,
+        tick_ms: 10_000,
+        tick_intensity: 4,
+        compress: 0,
+        flags: 0,
+        extensions: Extensions::default(),
+    }
+}
+
+fn pieces(input: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (size, rest) = input.split_first().map_or((0, input), |(size, rest)| (*size, rest));
+    rest.chunks(match size {
+        0 => usize::MAX,
+        size => usize::from(size),
+    })
+}
+
+/// One frame: parsing it only reads.
+pub fn frame(input: &[u8]) {
+    let _ = Frame::parse(input);
+}
+
+/// A hostile acceptor in front of a client with one request of each kind under way.
+pub fn link_client(input: &[u8]) {
+    let limits = tight();
+    let now = Instant::now();
+    let mut link = ClientLink::new(limits.clone(), now);
+    link.handle_connected(&peer(), now);
+    let route = RouteKey { actor: "a", message: "m", version: 1, fingerprint: 1, requirement: "" };
+    let kinds = [SubmitKind::Call, SubmitKind::Deliver, SubmitKind::Open { window: 512 }, SubmitKind::Call];
+    let mut tickets = Vec::new();
+    for (kind, token) in kinds.into_iter().zip(0u32..) {
+        let deadline = Some(now + Duration::from_secs(5));
+        let request = Submit { kind, route, body: Body::Borrowed(b"x"), compressed: false, deadline };
+        tickets.extend(link.submit(request, token, now));
+    }
+    let (mut buffer, mut batch, mut woken) = (BytesMut::new(), Vec::new(), Vec::new());
+    for piece in pieces(input) {
+        buffer.extend_from_slice(piece);
+        let before = buffer.len();
+        if link.handle_data(&mut buffer, now).is_err() {
+            break;
+        }
+        assert!(buffer.len() <= before && link.reassembly_bytes() <= limits.reassembly_bytes_max);
+        // This peer is read only now and then: what is written for it stays within its bound.
+        if piece.len() % 2 == 0 {
+            link.poll_transmit(&mut batch, now);
+        }
+        assert!(link.unsent_bytes() <= (2 << 20) + limits.unsent_bytes_max, "pongs are bounded");
+        if let Some(ticket) = tickets.get(2) {
+            while let NextItem::Item { .. } = link.poll_item(*ticket, || 2) {}
+        }
+    }
+    link.expire(now + Duration::from_secs(60));
+    link.handle_lost(NotSent::Disconnected("end".into()), LossCause::Closed, 0, now);
+    link.poll_woken(&mut woken);
+    for (at, ticket) in tickets.into_iter().enumerate() {
+        match at {
+            2 => while let NextItem::Item { .. } = link.poll_item(ticket, || 2) {},
+            _ => assert!(link.poll_outcome(ticket, |_| ()).is_some(), "every request ends"),
+        }
+        let token = u32::try_from(at).unwrap_or(u32::MAX);
+        let times = woken.iter().filter(|woken| **woken == token).count();
+        assert!(if at == 2 { times >= 1 } else { times == 1 }, "token {token} came back {times} times");
+    }
+    assert_eq!((link.in_flight(), link.unsent_bytes(), link.reassembly_bytes()), (0, 0, 0));
+}
+
+/// A hostile client in front of an acceptor that answers everything and is rarely read.
+pub fn link_acceptor(input: &[u8]) {
+    let limits = tight();
+    let now = Instant::now();
+    let mut link: AcceptorLink<u32> = AcceptorLink::new(limits.clone(), &peer(), now);
+    let (mut buffer, mut batch, mut slice) = (BytesMut::new(), Vec::new(), Slice::default());
+    'pieces: for piece in pieces(input) {
+        buffer.extend_from_slice(piece);
+        while link.wants_read() {
+            if link.handle_data(&mut buffer, 4, 4096, &mut slice).is_err() {
+                break 'pieces;
+            }
+            assert!(link.reassembly_bytes() <= limits.reassembly_bytes_max);
+            assert!(link.in_flight() <= limits.in_flight_max, "what is refused is answered at once");
+            if slice.chunk.is_empty() {
+                break;
+            }
+            answer(&mut link, &mut slice);
+            // Four frames of at most a message each, and their answers.
+            assert!(link.unsent_bytes() <= limits.unsent_bytes_max + 4 * (limits.message_bytes_max + 64));
+        }
+        if piece.len() % 2 == 0 {
+            link.poll_transmit(&mut batch, now);
+        }
+    }
+    link.handle_lost();
+    assert_eq!((link.unsent_bytes(), link.reassembly_bytes()), (0, 0));
+}
+
+fn answer(link: &mut AcceptorLink<u32>, slice: &mut Slice) {
+    let mut out = Vec::new();
+    link.poll_woken(&mut out);
+    let chunk = slice.chunk.clone();
+    for item in slice.items.drain(..) {
+        match item {
+            Inbound::Request(request) => {
+                let payload = match &request.payload {
+                    Payload::Chunk { start, end } => {
+                        chunk.get(*start as usize..*end as usize).unwrap_or_default()
+                    }
+                    Payload::Whole(bytes) => bytes,
+                };
+                match request.kind {
+                    RequestKind::Cast { .. } => {}
+                    RequestKind::Open { window } => {
+                        link.open_stream(request.id, window);
+                        if link.poll_credit(request.id, || 1) == farcall_proto::link::Credit::Ready {
+                            link.push_item(request.id, false, Body::Borrowed(payload));
+                        }
+                        link.reply(request.id, false, Body::Borrowed(&[]));
+                    }
+                    RequestKind::Call | RequestKind::Deliver => {
+                        link.reply(request.id, false, Body::Borrowed(payload));
+                    }
+                }
+            }
+            Inbound::Confirm { id, .. } => link.reply(id, false, Body::Borrowed(&[])),
+            Inbound::Cancel(_) | Inbound::Define { .. } => {}
+        }
+    }
+}
