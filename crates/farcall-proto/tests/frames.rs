@@ -66,7 +66,7 @@ fn golden() -> Vec<(Vec<u8>, &'static str, Frame<'static>)> {
         (
             written(|out| Head::item(ID, false).write(b"hi", out)),
             "0e000000 06 00 0000 01020304 05060708 6869",
-            Frame::Item { id, compressed, payload },
+            Frame::Item { id, opened: false, compressed, payload },
         ),
         (
             written(|out| frame::write_credit(ID, 4096, out)),

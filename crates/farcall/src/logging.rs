@@ -3,7 +3,6 @@
 //! Whatever an unauthenticated peer can cause goes through [`limited!`]. The line that follows a quiet time says
 //! how many were left out, so nothing is lost but repetition.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -97,26 +96,6 @@ macro_rules! limited {
 }
 pub(crate) use limited;
 
-/// Bytes of a peer that has proved nothing, for a log: in hexadecimal, the first 64 at most.
-#[derive(Clone, Copy)]
-pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
-
-impl Hex<'_> {
-    const BYTES_MAX: usize = 64;
-}
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.0.iter().take(Self::BYTES_MAX) {
-            write!(f, "{byte:02x}")?;
-        }
-        match self.0.len().checked_sub(Self::BYTES_MAX) {
-            Some(more) if more > 0 => write!(f, "... and {more} more bytes"),
-            _ => Ok(()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use log::kv::{Key, Value, VisitSource};
@@ -155,14 +134,6 @@ mod tests {
         let suppressed = 1000 - RateLimit::PLACES_MAX as u64;
         assert_eq!(limits.admit(now + RateLimit::PAUSE, reasons[999]), Some(suppressed));
         assert_eq!(limits.admit(now + RateLimit::PAUSE, reasons[0]), Some(0));
-    }
-
-    #[test]
-    fn bytes_of_a_stranger_are_shown_in_hexadecimal_and_cut() {
-        assert_eq!(Hex(b"\x1b[2J\n").to_string(), "1b5b324a0a");
-        let long = Hex(&[0xff; 70]).to_string();
-        assert_eq!(long, format!("{}... and 6 more bytes", "ff".repeat(64)));
-        assert_eq!(Hex(&[0; 64]).to_string().len(), 128);
     }
 
     #[derive(Default)]
