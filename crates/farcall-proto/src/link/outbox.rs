@@ -277,7 +277,8 @@ impl Outbox {
         }
     }
 
-    /// Bytes not yet written, those of the batch in the writer's hands included.
+    /// Bytes not yet written, those of the batch in the writer's hands included. The heads of fragments count from
+    /// when they are made.
     pub fn unsent_bytes(&self) -> usize {
         self.queued + self.batch.bytes
     }
@@ -335,7 +336,7 @@ impl Outbox {
         self.next_entry += 1;
         let total = head.as_bytes().len() - 4 + body.len();
         let entry = Entry { number, head: head.sealed(body.len()), body, total, sent: 0, stream: 0 };
-        self.queued += total;
+        self.queued += 4 + total;
         self.entries += 1;
         let queue = self.lanes.entry(lane).or_default();
         if queue.is_empty() {
@@ -421,7 +422,7 @@ impl Outbox {
             self.batch.begun.push((entry.number, buffer.len()));
             buffer.extend_from_slice(entry.head.as_bytes());
             buffer.extend_from_slice(&entry.body);
-            self.queued -= entry.total;
+            self.queued -= 4 + entry.total;
             self.entries -= 1;
             queue.pop_front();
             return true;
@@ -448,6 +449,8 @@ impl Outbox {
         if entry.sent == entry.total {
             self.started -= 1;
             self.started_bytes -= entry.total;
+            // Its `len`, which did not travel: each fragment has its own.
+            self.queued -= 4;
             self.entries -= 1;
             queue.pop_front();
         }
@@ -499,7 +502,7 @@ impl Outbox {
             self.lanes.remove(&lane);
             self.turn.retain(|waiting| *waiting != lane);
         }
-        self.queued -= rest;
+        self.queued -= 4 + rest;
         self.entries -= 1;
         self.started -= 1;
         self.started_bytes -= total;
