@@ -5,7 +5,6 @@
 //! gets exactly one, also when the actor panics or its mailbox is dropped: the item that ran ends as
 //! [`Failed::Panicked`], those behind it as surely not run.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -62,7 +61,7 @@ pub struct Batch {
     port: Arc<AnswerPort>,
     backlog: Arc<Backlog>,
     chunk: Bytes,
-    items: VecDeque<Item>,
+    items: std::vec::IntoIter<Item>,
     /// The item that runs now, while it wants an answer from the batch.
     running: Option<RequestId>,
     replies: Replies,
@@ -128,9 +127,10 @@ impl Batch {
         port: Arc<AnswerPort>,
         backlog: Arc<Backlog>,
         chunk: Bytes,
-        items: VecDeque<Item>,
+        items: Vec<Item>,
     ) -> Self {
         let replies = Replies::new(port.clone());
+        let items = items.into_iter();
         Self { port, backlog, chunk, items, running: None, replies, taken: Taken::default() }
     }
 
@@ -184,7 +184,7 @@ impl Batch {
     /// The next item that is still wanted, and the time.
     fn next(&mut self) -> Option<(Item, Instant)> {
         loop {
-            let item = self.items.pop_front()?;
+            let item = self.items.next()?;
             let now = Instant::now();
             self.note_taken(item.payload_bytes(), now);
             if item.want == Want::Nothing {
@@ -233,7 +233,7 @@ impl Drop for Batch {
             let failed = if std::thread::panicking() { Failed::Panicked } else { Failed::ActorStopped };
             self.replies.fault(id, &failed.into());
         }
-        while let Some(item) = self.items.pop_front() {
+        while let Some(item) = self.items.next() {
             self.taken.messages += 1;
             self.taken.bytes += item.payload_bytes();
             self.refuse(&item, &Rejected::ActorStopped.into());
