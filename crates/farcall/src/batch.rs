@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::dev::{MessageResponse, OneshotSender};
-use actix::{Actor, Context, Handler, Message};
+use actix::{Actor, ActorContext, Context, Handler, Message};
 use bytes::Bytes;
 use farcall_proto::failure::{Failed, Fault, Rejected};
 use farcall_proto::link::frame::RequestId;
@@ -139,7 +139,10 @@ impl Batch {
         let entries = A::entries();
         let _bound = self.port.bind();
         let chunk = self.chunk.clone();
-        while let Some((item, now)) = self.next() {
+        // An actor that stops itself starts nothing more, as with messages of its own mailbox.
+        while !ctx.state().stopping()
+            && let Some((item, now)) = self.next()
+        {
             let Some(entry) = entries.get(item.entry) else {
                 self.refuse(&item, &Rejected::NoSuchMessage.into());
                 continue;
@@ -328,11 +331,11 @@ where
         Ok(message) => message,
         Err(error) => return run.undecodable(M::INFO, &error.to_string()),
     };
-    let responder = (run.want != Want::Nothing).then(|| run.detach());
     let counted = run.backlog.hold(run.payload.len());
+    // Until it returns the batch answers for it, also if it panics.
     let result = actor.call(message);
+    let mut responder = (run.want != Want::Nothing).then(|| run.detach());
     actix_rt::spawn(async move {
-        let mut responder = responder;
         let result = result.await;
         drop(counted);
         if let Some(responder) = &mut responder {

@@ -54,6 +54,21 @@ struct RouteTarget {
     registration: u64,
     entry: usize,
     version: u16,
+    stream: bool,
+}
+
+impl RouteTarget {
+    /// One value is not asked of a stream, nor items of anything else: there would be no answer to give.
+    fn suits(self, kind: RequestKind) -> Result<Self, Rejected> {
+        let why = match kind {
+            RequestKind::Call if self.stream => "it is answered by many items, and one value was asked for",
+            RequestKind::Open { .. } if !self.stream => {
+                "it is answered by one value, and items were asked for"
+            }
+            _ => return Ok(self),
+        };
+        Err(Rejected::Incompatible(why.to_owned()))
+    }
 }
 
 struct Handler {
@@ -109,8 +124,8 @@ impl Dispatch {
                 }
             }
         });
-        let Resolved { registration, entry, version } = resolved;
-        Ok(RouteTarget { handler, registration: registration.id(), entry, version })
+        let Resolved { registration, entry, version, stream } = resolved;
+        Ok(RouteTarget { handler, registration: registration.id(), entry, version, stream })
     }
 
     fn holds(&self, target: &RouteTarget) -> bool {
@@ -178,7 +193,7 @@ impl Dispatch {
         if !matches!(request.kind, RequestKind::Cast { .. }) {
             self.port.forget_cancelled_slot(request.id.slot);
         }
-        let target = match self.target(request.route) {
+        let target = match self.target(request.route).and_then(|target| target.suits(request.kind)) {
             Ok(target) => target,
             Err(rejected) => {
                 self.refuse(&request, rejected);
