@@ -166,7 +166,7 @@ where
     Acceptor::create(|ctx| {
         let own = ctx.address();
         let work = async move {
-            let (peer, params) = (context.name.clone(), context.own_params());
+            let (peer, params) = (context.name.clone(), context.params());
             serve(io, peer, &params, BytesMut::new(), &context, &acceptors, own).await;
         };
         Acceptor { work: Some(Box::pin(work)), task: None }

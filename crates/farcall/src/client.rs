@@ -269,7 +269,7 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
         // To this node itself: no socket, the same rules.
         let (ours, theirs) = tokio::io::duplex(OWN_LOOPBACK_BYTES);
         acceptor::accept_own(theirs, &context, &acceptors);
-        life.client.connected(&life.conn, &context.own_params());
+        life.client.connected(&life.conn, &context.params());
         life.up_since = Some(Instant::now());
         let ended = Pump::new(ours, Asking::new(life.conn.clone(), idle), BytesMut::new()).await;
         life.end(ended);

@@ -3,6 +3,7 @@
 //! Callers encode outside the lock, append under it, and wake the pump only if it sleeps. A `Conn` is used once: after it
 //! ended, the next one starts with empty tables, so nothing meant for the old one can reach the new one.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use farcall_proto::link::handshake::PeerParams;
 use farcall_proto::link::liveness::IoState;
 use farcall_proto::link::outbox::Body;
 use farcall_proto::link::{
-    Casted, ClientLink, Limits, LossCause, NextItem, Outcome, Phase, RouteKey, Submit, Ticket,
+    Casted, ClientLink, Limits, LossCause, NextItem, Outcome, Phase, RoomTicket, RouteKey, Submit, Ticket,
 };
 use parking_lot::Mutex;
 
@@ -112,9 +113,10 @@ impl Conn {
         self.with_link(|inner| inner.link.ping(deadline, token))
     }
 
-    /// Wakes the token when there is room.
-    pub(crate) fn wait_for_room(&self, token: Waker) {
-        self.with_link(|inner| inner.link.wait_for_room(token));
+    /// Wakes the token when there is room; dropping the result ends the wait.
+    pub(crate) fn wait_for_room(self: &Arc<Self>, token: Waker) -> RoomWait {
+        let ticket = self.with_link(|inner| inner.link.wait_for_room(token));
+        RoomWait { conn: self.clone(), ticket }
     }
 
     /// The outcome, once.
@@ -190,6 +192,20 @@ impl Conn {
     }
 }
 
+/// A place among those who wait for room.
+#[derive(Debug)]
+pub(crate) struct RoomWait {
+    conn: Arc<Conn>,
+    ticket: RoomTicket,
+}
+
+impl Drop for RoomWait {
+    fn drop(&mut self) {
+        let ticket = self.ticket;
+        drop(self.conn.with_link(|inner| inner.link.leave_room(ticket)));
+    }
+}
+
 /// What was lost with a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lost {
@@ -207,13 +223,13 @@ fn refresh(token: &mut Waker, waker: &Waker) {
 
 /// The asking side of a connection, as its pump drives it.
 pub(crate) struct Asking {
-    conn: std::sync::Arc<Conn>,
+    conn: Arc<Conn>,
     idle: Option<Duration>,
     woken: Vec<Waker>,
 }
 
 impl Asking {
-    pub(crate) fn new(conn: std::sync::Arc<Conn>, idle: Option<Duration>) -> Self {
+    pub(crate) fn new(conn: Arc<Conn>, idle: Option<Duration>) -> Self {
         Self { conn, idle, woken: Vec::new() }
     }
 

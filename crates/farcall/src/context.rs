@@ -99,25 +99,9 @@ impl Context {
         }
     }
 
-    fn params(&self) -> PeerParams {
-        let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-        let limits = self.limits();
-        PeerParams {
-            message_bytes_max: number(limits.message_bytes_max),
-            fragment_bytes: number(limits.fragment_bytes),
-            in_flight_max: number(limits.in_flight_max),
-            reassembly_bytes_max: number(limits.reassembly_bytes_max),
-            tick_ms: u32::try_from(limits.tick.as_millis()).unwrap_or(u32::MAX),
-            tick_intensity: limits.tick_intensity,
-            compress: crate::compress::INFLATES,
-            flags: 0,
-            extensions: Default::default(),
-        }
-    }
-
-    /// What a peer on the loopback of this node itself would have announced.
-    pub(crate) fn own_params(&self) -> PeerParams {
-        self.params()
+    /// What this node announces of itself; its own loopback takes it as the peer's too.
+    pub(crate) fn params(&self) -> PeerParams {
+        self.limits().announce(crate::compress::INFLATES)
     }
 
     /// The bounds of each connection.

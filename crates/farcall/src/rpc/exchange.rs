@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 
 use super::{Caller, Named};
 use crate::compress;
-use crate::conn::{Conn, Encoded};
+use crate::conn::{Conn, Encoded, RoomWait};
 use crate::message::MessageInfo;
 
 /// What a request is, besides its bytes.
@@ -90,7 +90,7 @@ pub(super) struct Exchange {
 
 enum State {
     /// Queued nowhere yet: the queue is full.
-    Room { conn: Arc<Conn>, payload: Bytes, sleep: Pin<Box<Sleep>> },
+    Room { wait: Option<RoomWait>, payload: Bytes, sleep: Pin<Box<Sleep>> },
     /// Submitted.
     Waiting { conn: Arc<Conn>, ticket: Ticket },
     /// Ended, or never begun.
@@ -125,8 +125,8 @@ impl Exchange {
                     Encoded::Large(bytes) => bytes,
                 };
                 let sleep = Box::pin(tokio::time::sleep_until(self.room_until.into()));
-                conn.wait_for_room(waker.clone());
-                self.state = State::Room { conn, payload, sleep };
+                let wait = Some(conn.wait_for_room(waker.clone()));
+                self.state = State::Room { wait, payload, sleep };
                 Ok(())
             }
             Err((failure, _)) => Err(failure.into()),
@@ -164,15 +164,16 @@ impl Exchange {
                     return Poll::Ready(outcome);
                 }
                 State::Done => return Poll::Ready(Outcome::Failure(NotSent::AlreadyTaken.into())),
-                State::Room { conn, payload, sleep } => {
+                State::Room { wait, payload, sleep } => {
+                    // The place is given up first: whoever looks for room now must not stand in its own way.
+                    drop(wait.take());
                     let expired = sleep.as_mut().poll(cx).is_ready();
                     let (payload, now) = (payload.clone(), Instant::now());
                     let encoded = Encoded::Large(payload);
                     match submit(caller, site, self.kind, self.deadline, &encoded, cx.waker(), now) {
                         Ok((conn, ticket)) => self.state = State::Waiting { conn, ticket },
                         Err((NotSent::QueueFull { .. }, Some(fuller))) if !expired => {
-                            fuller.wait_for_room(cx.waker().clone());
-                            *conn = fuller;
+                            *wait = Some(fuller.wait_for_room(cx.waker().clone()));
                             return Poll::Pending;
                         }
                         Err((failure, _)) => {
