@@ -12,6 +12,7 @@ pub mod config;
 mod cookie;
 pub mod discovery;
 pub mod error;
+mod heartbeat;
 mod items;
 mod logging;
 pub mod message;

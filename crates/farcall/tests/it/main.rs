@@ -3,5 +3,6 @@
 #![allow(missing_docs, unreachable_pub, reason = "tests are read, not documented as an API")]
 
 mod fixture;
+mod heartbeat;
 mod review;
 mod smoke;
