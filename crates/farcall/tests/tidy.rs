@@ -1,5 +1,11 @@
 //! The house rules that a compiler does not check: layers, lengths, openings of files, and what the core may touch.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, as it should"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
