@@ -94,6 +94,7 @@ mod backlog;
 mod batch;
 mod context;
 mod handshaking;
+mod held;
 mod port;
 mod registry;
 mod transport;
