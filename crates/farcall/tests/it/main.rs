@@ -4,4 +4,5 @@
 
 mod fixture;
 mod one_at_a_time;
+mod review;
 mod smoke;
