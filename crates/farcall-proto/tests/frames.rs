@@ -69,6 +69,11 @@ fn golden() -> Vec<(Vec<u8>, &'static str, Frame<'static>)> {
             Frame::Item { id, opened: false, compressed, payload },
         ),
         (
+            written(|out| Head::opened(ID).write(&[], out)),
+            "0c000000 06 04 0000 01020304 05060708",
+            Frame::Item { id, opened: true, compressed, payload: &[] },
+        ),
+        (
             written(|out| frame::write_credit(ID, 4096, out)),
             "10000000 07 00 0000 01020304 05060708 00100000",
             Frame::Credit { id, bytes: 4096 },

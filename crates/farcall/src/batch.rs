@@ -5,12 +5,11 @@
 //! gets exactly one, also when the actor panics or its mailbox is dropped: the item that ran ends as
 //! [`Failed::Panicked`], those behind it as surely not run.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::dev::{MessageResponse, OneshotSender};
-use actix::{Actor, Context, Handler, Message};
+use actix::{Actor, ActorContext, Context, Handler, Message};
 use bytes::Bytes;
 use farcall_proto::failure::{Failed, Fault, Rejected};
 use farcall_proto::link::frame::RequestId;
@@ -62,7 +61,7 @@ pub struct Batch {
     port: Arc<AnswerPort>,
     backlog: Arc<Backlog>,
     chunk: Bytes,
-    items: VecDeque<Item>,
+    items: std::vec::IntoIter<Item>,
     /// The item that runs now, while it wants an answer from the batch.
     running: Option<RequestId>,
     replies: Replies,
@@ -128,9 +127,10 @@ impl Batch {
         port: Arc<AnswerPort>,
         backlog: Arc<Backlog>,
         chunk: Bytes,
-        items: VecDeque<Item>,
+        items: Vec<Item>,
     ) -> Self {
         let replies = Replies::new(port.clone());
+        let items = items.into_iter();
         Self { port, backlog, chunk, items, running: None, replies, taken: Taken::default() }
     }
 
@@ -139,7 +139,10 @@ impl Batch {
         let entries = A::entries();
         let _bound = self.port.bind();
         let chunk = self.chunk.clone();
-        while let Some((item, now)) = self.next() {
+        // An actor that stops itself starts nothing more, as with messages of its own mailbox.
+        while !ctx.state().stopping()
+            && let Some((item, now)) = self.next()
+        {
             let Some(entry) = entries.get(item.entry) else {
                 self.refuse(&item, &Rejected::NoSuchMessage.into());
                 continue;
@@ -181,7 +184,7 @@ impl Batch {
     /// The next item that is still wanted, and the time.
     fn next(&mut self) -> Option<(Item, Instant)> {
         loop {
-            let item = self.items.pop_front()?;
+            let item = self.items.next()?;
             let now = Instant::now();
             self.note_taken(item.payload_bytes(), now);
             if item.want == Want::Nothing {
@@ -230,7 +233,7 @@ impl Drop for Batch {
             let failed = if std::thread::panicking() { Failed::Panicked } else { Failed::ActorStopped };
             self.replies.fault(id, &failed.into());
         }
-        while let Some(item) = self.items.pop_front() {
+        while let Some(item) = self.items.next() {
             self.taken.messages += 1;
             self.taken.bytes += item.payload_bytes();
             self.refuse(&item, &Rejected::ActorStopped.into());
@@ -328,11 +331,11 @@ where
         Ok(message) => message,
         Err(error) => return run.undecodable(M::INFO, &error.to_string()),
     };
-    let responder = (run.want != Want::Nothing).then(|| run.detach());
     let counted = run.backlog.hold(run.payload.len());
+    // Until it returns the batch answers for it, also if it panics.
     let result = actor.call(message);
+    let mut responder = (run.want != Want::Nothing).then(|| run.detach());
     actix_rt::spawn(async move {
-        let mut responder = responder;
         let result = result.await;
         drop(counted);
         if let Some(responder) = &mut responder {

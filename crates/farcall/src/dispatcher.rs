@@ -11,7 +11,7 @@ use actix::{Actor, Addr, Context as ActorCtx, Handler, Message};
 use farcall_proto::failure::NotSent;
 use farcall_proto::peer::{NodeName, Target};
 use hashbrown::HashMap;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::acceptor::{Acceptors, Stop};
 use crate::client::{Client, ClientActor, ConnKey, Dial, Way};
@@ -23,7 +23,18 @@ use crate::context::Context;
 pub(crate) struct Clients {
     context: Arc<Context>,
     table: RwLock<HashMap<ConnKey, Arc<Client>, ahash::RandomState>>,
+    /// Connections used lately, each in the place that its node points to: found without hashing a name.
+    recent: [Mutex<Option<(Target, Arc<Conn>)>>; RECENT],
     dispatcher: Addr<Dispatcher>,
+}
+
+/// How many connections are kept at hand; a power of two.
+const RECENT: usize = 8;
+
+/// The place of a target. Clones of a target share the name's address, and have the same place.
+fn place(target: &Target) -> usize {
+    let key = target.key().map_or(0, |key| usize::try_from(key.hash() & 0xff).unwrap_or(0));
+    ((target.node().as_str().as_ptr().addr() >> 4) ^ key) % RECENT
 }
 
 /// Idle entries are looked for when the table has grown by this many.
@@ -33,7 +44,8 @@ impl Clients {
     /// Starts the dispatcher on this arbiter.
     pub(crate) fn new(context: Arc<Context>, acceptors: Arc<Acceptors>) -> Self {
         let dispatcher = Dispatcher { acceptors, clients: HashMap::default() }.start();
-        Self { context, table: RwLock::default(), dispatcher }
+        let recent = Default::default();
+        Self { context, table: RwLock::default(), recent, dispatcher }
     }
 
     fn key(&self, target: &Target) -> ConnKey {
@@ -64,6 +76,22 @@ impl Clients {
 
     /// The connection to use for this target now.
     pub(crate) fn conn(&self, target: &Target, now: Instant) -> Result<Arc<Conn>, NotSent> {
+        let recent = self.recent.get(place(target));
+        if let Some(recent) = recent
+            && let Some((to, conn)) = &*recent.lock()
+            && to == target
+            && !conn.is_retired()
+        {
+            return Ok(conn.clone());
+        }
+        let conn = self.find_conn(target, now);
+        if let (Some(recent), Ok(conn)) = (recent, &conn) {
+            *recent.lock() = Some((target.clone(), conn.clone()));
+        }
+        conn
+    }
+
+    fn find_conn(&self, target: &Target, now: Instant) -> Result<Arc<Conn>, NotSent> {
         let client = self.client(target);
         match client.way(now) {
             Way::Conn(conn) => Ok(conn),
