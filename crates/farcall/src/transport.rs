@@ -41,8 +41,8 @@ pub(crate) trait Side {
     /// Everything is done and this side wants to close.
     fn wants_close(&mut self) -> Option<&'static str>;
 
-    /// How long this node may have slept before what it reads counts as stale.
-    fn pause_max(&mut self) -> Duration;
+    /// How long this node stood still, if so long that what it reads now is stale.
+    fn suspended(&mut self, now: Instant) -> Option<Duration>;
 }
 
 /// What is left of the bytes taken in.
@@ -328,12 +328,12 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
         let this = &mut *self;
         let now = Instant::now();
-        let overslept = now.saturating_duration_since(this.armed);
-        let cause = if overslept > this.side.pause_max() && this.closing.is_none() {
-            // The timer should have run long ago: this process stood still, and its peers have given it up.
-            LossCause::Suspended { for_ms: overslept.as_millis() }
-        } else {
-            ready!(this.turn(cx, now))
+        // The timer runs with each tick at the latest: only one that is overdue can be far behind.
+        let overdue = now > this.armed && this.closing.is_none();
+        let cause = match overdue.then(|| this.side.suspended(now)).flatten() {
+            // Nothing that was read or waits in the socket reaches an actor: its senders gave it up.
+            Some(quiet) => LossCause::Suspended { for_ms: quiet.as_millis() },
+            None => ready!(this.turn(cx, now)),
         };
         Poll::Ready(Ended { cause, written: this.written })
     }
