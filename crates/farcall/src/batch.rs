@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::dev::{MessageResponse, OneshotSender};
-use actix::{Actor, Context, Handler, Message};
+use actix::{Actor, ActorContext, Context, Handler, Message};
 use bytes::Bytes;
 use farcall_proto::failure::{Failed, Fault, Rejected};
 use farcall_proto::link::frame::RequestId;
@@ -134,7 +134,7 @@ impl Batch {
         Self { port, backlog, chunk, items, running: None, replies, taken: Taken::default() }
     }
 
-    /// Runs every item on the actor, in order.
+    /// Runs every item on the actor, in order, until one of them stops it: those behind it are surely not run.
     pub fn run<A: RemoteActor>(mut self, actor: &mut A, ctx: &mut A::Context) {
         let entries = A::entries();
         let _bound = self.port.bind();
@@ -175,6 +175,9 @@ impl Batch {
             };
             (entry.run)(actor, ctx, &mut run);
             self.running = None;
+            if !ctx.state().alive() {
+                return;
+            }
         }
     }
 
