@@ -3,4 +3,5 @@
 #![allow(missing_docs, unreachable_pub, reason = "tests are read, not documented as an API")]
 
 mod fixture;
+mod raw;
 mod smoke;
