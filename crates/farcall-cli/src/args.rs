@@ -16,7 +16,7 @@ use crate::report::Report;
 /// and a way to the node it is to talk to, nothing else. Messages are written as JSON; what they look like, the
 /// node itself tells: `farcall describe NODE`.
 #[derive(Debug, Parser)]
-#[command(name = "farcall", version, max_term_width = 100, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
+#[command(name = "farcall", version, verbatim_doc_comment, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -78,7 +78,7 @@ pub(crate) struct Options {
     ///
     /// Its addresses, discovery, cluster name, cookie file and limits count; the node's name and what it listens on
     /// do not. FARCALL_* variables are laid over it, as with every node.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", verbatim_doc_comment)]
     pub(crate) config: Option<PathBuf>,
 
     /// Where the node is, when its name does not say
@@ -100,15 +100,18 @@ pub(crate) enum Command {
     ///
     /// The answer is JSON, bytes in it are base64. A message that is answered by a stream prints one item a line, as
     /// they come.
+    #[command(verbatim_doc_comment)]
     Call(Call),
     /// Send one way
     ///
     /// Waits until the actor's mailbox has the message, so that success means something; `--no-ack` only hands it to
     /// the node and learns nothing about what becomes of it there.
+    #[command(verbatim_doc_comment)]
     Cast(Cast),
     /// Measure the way to a node and back
     ///
     /// The answer comes from the node's connection, not from an actor. The time to connect is told apart.
+    #[command(verbatim_doc_comment)]
     Ping(Ping),
     /// List the actors of a node, with the messages they accept
     Names(Names),

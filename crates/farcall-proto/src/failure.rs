@@ -205,7 +205,8 @@ impl NotSent {
 }
 
 impl Rejected {
-    fn reason(&self) -> &'static str {
+    /// As [`Failure::reason`].
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::NoSuchActor => "no_such_actor",
             Self::NoSuchMessage => "no_such_message",
@@ -214,7 +215,7 @@ impl Rejected {
             Self::WrongVersion { .. } => "wrong_version",
             Self::Busy(_) => "busy",
             Self::Expired => "expired",
-            Self::Decode(_) => "decode",
+            Self::Decode(_) => "undecodable",
             Self::Draining => "draining",
             Self::Cancelled => "cancelled",
             Self::ActorStopped => "actor_stopped",

@@ -459,7 +459,7 @@ impl<T> ClientLink<T> {
 
     /// Nothing in flight and nothing to write: the link can be closed without harm.
     pub fn is_quiet(&self) -> bool {
-        self.requests.live() == 0 && self.outbox.unsent_bytes() == 0 && self.room.is_empty()
+        self.requests.unanswered() == 0 && self.outbox.unsent_bytes() == 0 && self.room.is_empty()
     }
 
     /// The connection is gone, or was never made. Every request that waits is told: what was surely not written
@@ -550,7 +550,7 @@ impl<T> ClientLink<T> {
 
     /// Requests without an answer.
     pub fn in_flight(&self) -> usize {
-        self.requests.live()
+        self.requests.unanswered()
     }
 
     /// Bytes queued and not yet written.
@@ -563,9 +563,9 @@ impl<T> ClientLink<T> {
         self.inbox.reassembly_bytes()
     }
 
-    /// How long this node may have slept before the connection counts as stale.
-    pub fn pause_max(&self) -> std::time::Duration {
-        self.liveness.pause_max()
+    /// How long this node stood still, if its peer may have given it up meanwhile; see [`Liveness::suspended`].
+    pub fn suspended(&self, now: Instant) -> Option<std::time::Duration> {
+        self.liveness.suspended(now)
     }
 }
 

@@ -1,6 +1,7 @@
 //! One request and its answer, from the first byte to the outcome: waits for room if it must, then for the answer.
 
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -32,11 +33,15 @@ pub(super) struct Layout<'a> {
     pub(super) name: &'a str,
     pub(super) version: u16,
     pub(super) fingerprint: u64,
+    /// Stands for the three above, if they are those of a type of this program.
+    pub(super) identity: Option<NonZeroUsize>,
 }
 
 impl From<&'static MessageInfo> for Layout<'static> {
     fn from(info: &'static MessageInfo) -> Self {
-        Self { name: info.name, version: info.version, fingerprint: info.fingerprint }
+        // A static of its own per layout: its address stands for it.
+        let identity = NonZeroUsize::new(std::ptr::from_ref(info).addr());
+        Self { name: info.name, version: info.version, fingerprint: info.fingerprint, identity }
     }
 }
 
@@ -48,6 +53,7 @@ impl<'a> Site<'a> {
             version: self.message.version,
             fingerprint: self.message.fingerprint,
             requirement: self.actor.requirement,
+            identity: self.message.identity,
         }
     }
 

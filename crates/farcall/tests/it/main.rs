@@ -3,5 +3,8 @@
 #![allow(missing_docs, unreachable_pub, reason = "tests are read, not documented as an API")]
 
 mod fixture;
+mod heartbeat;
+mod one_at_a_time;
 mod raw;
+mod review;
 mod smoke;

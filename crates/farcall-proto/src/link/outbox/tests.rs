@@ -200,6 +200,19 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..100)
 }
 
+#[test]
+fn a_batch_of_which_nobody_knows_how_much_was_written_counts_as_written() {
+    let mut outbox = Outbox::new(1024, WIDE);
+    let mut buffer = Vec::new();
+    // The second batch does not begin at offset zero.
+    for _ in 0..2 {
+        outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 10]));
+        outbox.poll_transmit(&mut buffer);
+    }
+    let taken = outbox.taken;
+    assert_eq!(outbox.end(usize::MAX).small_end, taken);
+}
+
 /// Bytes of whole frames that a batch takes out of the queue: not the heads of fragments, but the `len` of each frame
 /// that is complete with its last one. `open` has what is still to come of each stream.
 fn accounted(batch: &[u8], open: &mut HashMap<u32, usize>) -> usize {
