@@ -171,6 +171,19 @@ where
         }
     }
 
+    /// Nothing that was read or waits in the socket reaches an actor when this node stood still for so long that the
+    /// senders gave it up.
+    fn check_awake(&mut self, now: Instant) -> Result<(), LossCause> {
+        // The timer runs with each tick at the latest: only one that is overdue can be far behind.
+        if now <= self.armed || self.closing.is_some() {
+            return Ok(());
+        }
+        match self.side.suspended(now) {
+            Some(quiet) => Err(LossCause::Suspended { for_ms: quiet.as_millis() }),
+            None => Ok(()),
+        }
+    }
+
     /// Goes on with what was read, then reads once. Ready: something happened, there may be more.
     fn poll_read(
         &mut self,
@@ -199,6 +212,9 @@ where
                 if bytes >= self.read_bytes {
                     self.read_bytes = (self.read_bytes * 4).min(READ_BYTES_MAX);
                 }
+                // A process may be stopped at any point, also just before it reads.
+                let now = Instant::now();
+                self.check_awake(now)?;
                 self.side.handle_data(&mut self.read, now)?;
             }
             Err(error) => return Poll::Ready(Err(io_cause(&error))),
@@ -328,12 +344,9 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
         let this = &mut *self;
         let now = Instant::now();
-        // The timer runs with each tick at the latest: only one that is overdue can be far behind.
-        let overdue = now > this.armed && this.closing.is_none();
-        let cause = match overdue.then(|| this.side.suspended(now)).flatten() {
-            // Nothing that was read or waits in the socket reaches an actor: its senders gave it up.
-            Some(quiet) => LossCause::Suspended { for_ms: quiet.as_millis() },
-            None => ready!(this.turn(cx, now)),
+        let cause = match this.check_awake(now) {
+            Err(cause) => cause,
+            Ok(()) => ready!(this.turn(cx, now)),
         };
         Poll::Ready(Ended { cause, written: this.written })
     }
@@ -343,5 +356,99 @@ fn io_cause(error: &std::io::Error) -> LossCause {
     match error.kind() {
         std::io::ErrorKind::UnexpectedEof => LossCause::Closed,
         _ => LossCause::Io(Arc::from(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use farcall_proto::link::liveness::Liveness;
+    use tokio::io::{AsyncWriteExt, DuplexStream, ReadBuf};
+
+    use super::*;
+
+    /// The shortest tick there is.
+    const TICK: Duration = Duration::from_millis(100);
+
+    /// A side that takes everything and wants nothing.
+    struct Taker {
+        liveness: Liveness,
+        taken: Vec<u8>,
+    }
+
+    impl Side for Taker {
+        fn handle_data(&mut self, buffer: &mut BytesMut, now: Instant) -> Result<(), LossCause> {
+            self.liveness.received(now);
+            self.taken.extend_from_slice(&buffer.split());
+            Ok(())
+        }
+        fn advance(&mut self, _: &mut BytesMut, _: Instant, _: &Waker) -> Result<Progress, LossCause> {
+            Ok(Progress::Drained)
+        }
+        fn transmit(&mut self, _: &mut Vec<u8>, _: Instant, _: &Waker) {}
+        fn wants_write(&mut self) -> bool {
+            false
+        }
+        fn poll_timeout(&mut self, io: &IoState) -> Instant {
+            self.liveness.poll_timeout(io)
+        }
+        fn handle_timeout(&mut self, now: Instant, io: &IoState) -> Result<(), LossCause> {
+            self.liveness.handle_timeout(now, io).map(drop)
+        }
+        fn wants_close(&mut self) -> Option<&'static str> {
+            None
+        }
+        fn suspended(&mut self, now: Instant) -> Option<Duration> {
+            self.liveness.suspended(now)
+        }
+    }
+
+    /// A socket whose process is stopped in the midst of each read, for so long.
+    struct StoppedInRead(DuplexStream, Duration);
+
+    impl AsyncRead for StoppedInRead {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            std::thread::sleep(self.1);
+            Pin::new(&mut self.0).poll_read(cx, buf)
+        }
+    }
+
+    impl AsyncWrite for StoppedInRead {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(cx, buf)
+        }
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    /// How a connection ends whose one message was read by a process that was stopped for so long, and what was taken.
+    async fn read_by_one_stopped_for(pause: Duration) -> (LossCause, usize) {
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        theirs.write_all(b"long ago").await.unwrap();
+        drop(theirs);
+        let liveness = Liveness::new(TICK, 4, TICK * 100, TICK * 100, Instant::now());
+        let side = Taker { liveness, taken: Vec::new() };
+        let mut pump = Pump::new(StoppedInRead(ours, pause), side, BytesMut::new());
+        let ended = std::future::poll_fn(|cx| Pin::new(&mut pump).poll(cx)).await;
+        (ended.cause, pump.side.taken.len())
+    }
+
+    #[actix::test]
+    async fn what_is_read_after_standing_still_for_a_tick_is_not_taken_in() {
+        let (cause, taken) = read_by_one_stopped_for(TICK + TICK / 10).await;
+        assert!(matches!(cause, LossCause::Suspended { .. }), "{cause}");
+        assert_eq!(taken, 0);
+        let (cause, taken) = read_by_one_stopped_for(Duration::ZERO).await;
+        assert!(matches!(cause, LossCause::Closed), "{cause}");
+        assert_eq!(taken, 8);
     }
 }
