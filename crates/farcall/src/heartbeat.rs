@@ -20,6 +20,7 @@ use crate::socket::SharedStream;
 /// The thread that looks after all connections of one node.
 #[derive(Debug)]
 pub(crate) struct Heart {
+    tick: Duration,
     tick_every: Duration,
     pulses: Mutex<Vec<Weak<Pulse>>>,
     beat: Mutex<Beat>,
@@ -44,7 +45,7 @@ impl Heart {
     pub(crate) fn start(tick: Duration, intensity: u32) -> io::Result<Arc<Self>> {
         let tick_every = tick / intensity.max(1);
         let beat = Mutex::new(Beat { last: Instant::now(), gap: None });
-        let heart = Arc::new(Self { tick_every, pulses: Mutex::default(), beat });
+        let heart = Arc::new(Self { tick, tick_every, pulses: Mutex::default(), beat });
         let weak = Arc::downgrade(&heart);
         let pause = (tick_every / LOOKS_PER_TICK).max(LOOK_MIN);
         std::thread::Builder::new().name("farcall-heart".to_owned()).spawn(move || {
@@ -87,8 +88,10 @@ impl Heart {
         }
     }
 
-    /// Whether this process stood still for longer than `longest` at some time after `since`.
-    fn stood_still(&self, since: Instant, now: Instant, longest: Duration) -> bool {
+    /// Whether this process stood still for most of its tick at some time after `since`. How long it was busy before
+    /// does not matter: its ticks went out all the time.
+    fn stood_still(&self, since: Instant, now: Instant) -> bool {
+        let longest = self.tick / 2;
         let beat = self.beat.lock();
         now.saturating_duration_since(beat.last) > longest
             || beat.gap.is_some_and(|(ended, length)| ended >= since && length > longest)
@@ -146,9 +149,9 @@ impl Pulse {
         }
     }
 
-    /// Whether this process stood still for longer than `longest` at some time after `since`.
-    pub(crate) fn stood_still(&self, since: Instant, now: Instant, longest: Duration) -> bool {
-        self.heart.stood_still(since, now, longest)
+    /// Whether this process stood still for most of its tick at some time after `since`.
+    pub(crate) fn stood_still(&self, since: Instant, now: Instant) -> bool {
+        self.heart.stood_still(since, now)
     }
 }
 
@@ -187,15 +190,12 @@ mod tests {
         let start = Instant::now();
         let ms = |ms| Duration::from_millis(ms);
         let beat = Mutex::new(Beat { last: start, gap: None });
-        let heart = Heart { tick_every: ms(100), pulses: Mutex::default(), beat };
+        let heart = Heart { tick: ms(800), tick_every: ms(100), pulses: Mutex::default(), beat };
         heart.beat(start + ms(50));
-        assert!(!heart.stood_still(start, start + ms(60), ms(400)), "the thread ran on");
-        assert!(heart.stood_still(start, start + ms(500), ms(400)), "the thread did not run either");
+        assert!(!heart.stood_still(start, start + ms(60)), "the thread ran on");
+        assert!(heart.stood_still(start, start + ms(500)), "the thread did not run either");
         heart.beat(start + ms(700));
-        assert!(
-            heart.stood_still(start + ms(100), start + ms(710), ms(400)),
-            "it ran again, and knows of its gap"
-        );
-        assert!(!heart.stood_still(start + ms(705), start + ms(710), ms(400)), "the gap was before");
+        assert!(heart.stood_still(start + ms(100), start + ms(710)), "it ran again, and knows of its gap");
+        assert!(!heart.stood_still(start + ms(705), start + ms(710)), "the gap was before");
     }
 }
