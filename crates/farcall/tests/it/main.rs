@@ -4,5 +4,6 @@
 
 mod fixture;
 mod heartbeat;
+mod one_at_a_time;
 mod review;
 mod smoke;
