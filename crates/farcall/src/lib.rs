@@ -82,6 +82,7 @@ pub mod config;
 mod cookie;
 pub mod discovery;
 pub mod error;
+mod heartbeat;
 mod items;
 mod logging;
 pub mod manual;
@@ -145,3 +146,8 @@ pub mod __private {
     pub use postcard_schema;
     pub use serde;
 }
+
+/// The code in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}

@@ -18,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 use tokio_util::io::poll_read_buf;
 
+use crate::heartbeat::Pulse;
+
 /// What a pump drives: the asking or the answering half of a connection.
 pub(crate) trait Side {
     /// Takes bytes in; whole frames are removed from `buffer`.
@@ -78,6 +80,14 @@ pub(crate) struct Pump<I, S> {
     timer: Pin<Box<Sleep>>,
     armed: Instant,
     closing: Option<Closing>,
+    /// The arbiter was busy for so long that the peer's ticks may wait unread: silence proves nothing yet.
+    overslept: bool,
+    /// Who ticks while the arbiter is busy; none for a connection that is no socket.
+    pulse: Option<Arc<Pulse>>,
+    /// Whether the pulse knows that a frame may be half-written.
+    writing: bool,
+    /// What the pulse could not write of a tick: goes first.
+    late_tick: Vec<u8>,
 }
 
 struct Closing {
@@ -103,7 +113,7 @@ where
     S: Side + Unpin,
 {
     /// A pump over a connection whose handshake is done; `read` holds what came behind it.
-    pub(crate) fn new(io: I, side: S, read: BytesMut) -> Self {
+    pub(crate) fn new(io: I, side: S, read: BytesMut, pulse: Option<Arc<Pulse>>) -> Self {
         let now = Instant::now();
         Self {
             io,
@@ -119,6 +129,10 @@ where
             timer: Box::pin(tokio::time::sleep_until(now.into())),
             armed: now,
             closing: None,
+            overslept: false,
+            pulse,
+            writing: false,
+            late_tick: Vec::new(),
         }
     }
 
@@ -126,7 +140,7 @@ where
         IoState {
             written: self.written,
             stalled_since: self.stalled_since,
-            reading_paused: self.paused.is_some(),
+            reading_paused: self.paused.is_some() || self.overslept,
         }
     }
 
@@ -146,14 +160,18 @@ where
             if self.written == self.write.len() {
                 self.side.transmit(&mut self.write, now, cx.waker());
                 self.written = 0;
+                self.tell_pulse(now);
                 if self.write.is_empty() {
                     self.stalled_since = None;
                     return Poll::Ready(Ok(()));
                 }
             }
-            let rest = self.write.get(self.written..).unwrap_or_default();
+            let late = !self.late_tick.is_empty();
+            let rest =
+                if late { &self.late_tick } else { self.write.get(self.written..).unwrap_or_default() };
             match Pin::new(&mut self.io).poll_write(cx, rest) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(LossCause::Closed)),
+                Poll::Ready(Ok(bytes)) if late => drop(self.late_tick.drain(..bytes)),
                 Poll::Ready(Ok(bytes)) => {
                     self.written += bytes;
                     self.stalled_since = None;
@@ -167,6 +185,21 @@ where
                     self.stalled_since.get_or_insert(now);
                     return Poll::Pending;
                 }
+            }
+        }
+    }
+
+    /// Tells the pulse when writing begins and when everything is written.
+    fn tell_pulse(&mut self, now: Instant) {
+        let writing = !self.write.is_empty();
+        if let Some(pulse) = &self.pulse
+            && writing != self.writing
+        {
+            self.writing = writing;
+            if writing {
+                self.late_tick = pulse.begin();
+            } else {
+                pulse.end(now);
             }
         }
     }
@@ -208,6 +241,7 @@ where
 
     fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), LossCause>> {
         let io = self.io_state();
+        self.overslept = false;
         let mut next = self.side.poll_timeout(&io);
         if let Some(Some(until)) = self.paused {
             next = next.min(until);
@@ -329,8 +363,13 @@ where
         let this = &mut *self;
         let now = Instant::now();
         let overslept = now.saturating_duration_since(this.armed);
-        let cause = if overslept > this.side.pause_max() && this.closing.is_none() {
-            // The timer should have run long ago: this process stood still, and its peers have given it up.
+        let longest = this.side.pause_max();
+        this.overslept |= overslept > longest / 4;
+        let stood_still = overslept > longest
+            && this.closing.is_none()
+            && this.pulse.as_ref().is_some_and(|pulse| pulse.stood_still(this.armed, now, longest));
+        let cause = if stood_still {
+            // This process was suspended, not just busy: its peers have given it up, and what waits is stale.
             LossCause::Suspended { for_ms: overslept.as_millis() }
         } else {
             ready!(this.turn(cx, now))

@@ -195,5 +195,8 @@ fn an_answer_nobody_takes_is_kept_for_its_time_and_then_dropped() {
     assert!(matches!(pair.outcome(claimed), Some(Outcome::Answered { .. })));
     pair.advance(ttl);
     let outcome = pair.outcome(forgotten);
-    assert!(matches!(outcome, Some(Outcome::Failure(Failure::NotSent(NotSent::AlreadyTaken)))), "{outcome:?}");
+    assert!(
+        matches!(outcome, Some(Outcome::Failure(Failure::NotSent(NotSent::AlreadyTaken)))),
+        "{outcome:?}"
+    );
 }

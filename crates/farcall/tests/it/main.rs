@@ -8,6 +8,7 @@
 )]
 
 mod fixture;
+mod heartbeat;
 mod one_at_a_time;
 mod review;
 mod smoke;

@@ -15,12 +15,12 @@ pub(crate) async fn tell(story: &mut Story, stage: &Stage) {
     let seen = alpha.call(beta, "nobody", Total).await;
     story.refusal("a name that is not there", Class::Rejected, false, seen);
     let seen = alpha.stream(beta, "counter", Count { to: 1 }).await.map(|_| "a stream");
-    story.refusal("a message that the counter does not take", Class::Rejected, false, seen);
+    story.refusal("a message the counter does not take", Class::Rejected, false, seen);
     let seen = alpha.call(beta, "private.counter", Total).await;
     story.refusal("a name that beta keeps to itself", Class::Rejected, false, seen);
     let seen = alpha.call(beta, "counter", Total).require_version("^2").await;
     story.refusal("a version that is not there", Class::Rejected, false, seen);
-    let seen = alpha.call(beta, "fragile", Break).await;
+    let seen = alpha.call(beta, "fragile", Break).await.map(|()| "an answer");
     story.refusal("a handler that panics", Class::Failed, true, seen);
     let late = alpha.call(beta, "worker", Work { ms: 60_000 }).timeout(Duration::from_millis(100));
     story.refusal("a deadline of 100 ms for work of a minute", Class::Unknown, true, late.await);

@@ -1,6 +1,6 @@
 //! What the reader sees: chapters, and one line for each step with what was expected and what was seen.
 
-use std::fmt::{Debug, Display};
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use farcall::prelude::*;
@@ -18,7 +18,9 @@ impl Story {
     pub(crate) fn begin() -> Self {
         let now = Instant::now();
         println!("farcall: give an actor a name, and call it from any node.");
-        println!("A line that begins with `ok` went as expected; the time is how long the step took.");
+        println!(
+            "Each line tells what was done, what came of it, and how long that took. `ok` means: as expected."
+        );
         Self { begun: now, step_begun: now, chapters: 0, steps: 0, broken: 0 }
     }
 
@@ -31,25 +33,39 @@ impl Story {
 
     /// One step: what was done, what was expected, what was seen, and whether that is the same.
     pub(crate) fn step(&mut self, what: &str, expected: impl Display, seen: impl Display, fine: bool) {
-        let took = self.step_begun.elapsed();
+        let took = format!("  ({})", time(self.step_begun.elapsed()));
+        self.line(what, expected, seen, &took, fine);
+    }
+
+    /// As [`step`](Story::step), for what was only looked at.
+    pub(crate) fn fact(&mut self, what: &str, expected: impl Display, seen: impl Display, fine: bool) {
+        self.line(what, expected, seen, "", fine);
+    }
+
+    fn line(&mut self, what: &str, expected: impl Display, seen: impl Display, took: &str, fine: bool) {
         self.steps += 1;
         if fine {
-            println!("   ok   {what}: {seen}  ({})", time(took));
+            println!("   ok   {what:<58} {seen}{took}");
         } else {
             self.broken += 1;
-            println!("   NOT  {what}: expected {expected}, saw {seen}  ({})", time(took));
+            println!("   NOT  {what:<58} expected {expected}, saw {seen}{took}");
         }
         self.step_begun = Instant::now();
     }
 
+    /// Something that was looked at and must be so.
+    pub(crate) fn holds(&mut self, what: &str, seen: bool) {
+        self.fact(what, "yes", if seen { "yes" } else { "no" }, seen);
+    }
+
     /// A step that is fine if both are equal.
-    pub(crate) fn same<T: PartialEq + Debug>(&mut self, what: &str, expected: T, seen: T) {
+    pub(crate) fn same<T: PartialEq + Display>(&mut self, what: &str, expected: T, seen: T) {
         let fine = expected == seen;
-        self.step(what, format!("{expected:?}"), format!("{seen:?}"), fine);
+        self.step(what, expected, seen, fine);
     }
 
     /// A step that is fine if the answer is the expected one.
-    pub(crate) fn answer<T: PartialEq + Debug>(
+    pub(crate) fn answer<T: PartialEq + Display>(
         &mut self,
         what: &str,
         expected: T,
@@ -57,12 +73,12 @@ impl Story {
     ) {
         match seen {
             Ok(seen) => self.same(what, expected, seen),
-            Err(error) => self.step(what, format!("{expected:?}"), told(&error), false),
+            Err(error) => self.step(what, expected, told(&error), false),
         }
     }
 
     /// A step that is fine if it fails in this class, with this truth about whether the handler may have run.
-    pub(crate) fn refusal<T: Debug>(
+    pub(crate) fn refusal<T: Display>(
         &mut self,
         what: &str,
         class: Class,
@@ -71,7 +87,7 @@ impl Story {
     ) {
         let expected = format!("{class}, {}", ran(may_have_run));
         match seen {
-            Ok(answer) => self.step(what, expected, format!("the answer {answer:?}"), false),
+            Ok(answer) => self.step(what, expected, format!("the answer {answer}"), false),
             Err(error) => {
                 let fine = error.class() == class && error.may_have_run() == may_have_run;
                 self.step(what, expected, told(&error), fine);
