@@ -20,7 +20,9 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
     let (mut blocks, mut open): (Vec<String>, Option<String>) = (Vec::new(), None);
     for line in text.lines() {
         match (&mut open, line.strip_prefix("```")) {
-            (None, Some(found)) => open = Some(if found == language { String::new() } else { "\0".to_owned() }),
+            (None, Some(found)) => {
+                open = Some(if found == language { String::new() } else { "\0".to_owned() })
+            }
             (Some(_), Some(_)) => blocks.extend(open.take().filter(|block| !block.starts_with('\0'))),
             (Some(block), None) => {
                 block.push_str(line);
