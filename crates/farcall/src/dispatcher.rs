@@ -4,7 +4,7 @@
 //! end up in one connection. The dispatcher actor then sees to it that exactly one living client actor works for
 //! it: it starts one, or a new one when the old one died.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use actix::{Actor, Addr, Context as ActorCtx, Handler, Message};
@@ -63,7 +63,7 @@ impl Clients {
         let mut table = self.table.write();
         if table.len() % TIDY_EVERY == TIDY_EVERY - 1 {
             let now = Instant::now();
-            // Nobody else holds it: no caller is about to use it.
+            // Nobody else holds it: no caller is about to use it, and no task works for it.
             table.retain(|_, client| Arc::strong_count(client) > 1 || !client.is_idle(now));
         }
         let client = table
@@ -140,7 +140,8 @@ impl Clients {
 /// The actor that starts client actors.
 pub(crate) struct Dispatcher {
     acceptors: Arc<Acceptors>,
-    clients: HashMap<*const Client, (Arc<Client>, Addr<ClientActor>), ahash::RandomState>,
+    /// Weak, so that a target nobody uses can be forgotten; the address of one stays its own as long as it is here.
+    clients: HashMap<*const Client, (Weak<Client>, Addr<ClientActor>), ahash::RandomState>,
 }
 
 impl Actor for Dispatcher {
@@ -164,12 +165,12 @@ impl Handler<Ensure> for Dispatcher {
         let key = Arc::as_ptr(&client);
         let living = self.clients.get(&key).map(|(_, actor)| actor.clone()).filter(Addr::connected);
         let actor = living.unwrap_or_else(|| {
-            self.clients.retain(|_, (client, actor)| actor.connected() && Arc::strong_count(client) > 2);
-            let actor = ClientActor::new(client.clone(), self.acceptors.clone()).start();
-            self.clients.insert(key, (client, actor.clone()));
+            self.clients.retain(|_, (client, actor)| actor.connected() && client.strong_count() > 0);
+            let actor = ClientActor::new(self.acceptors.clone()).start();
+            self.clients.insert(key, (Arc::downgrade(&client), actor.clone()));
             actor
         });
-        actor.do_send(Dial(conn));
+        actor.do_send(Dial { client, conn });
     }
 }
 
@@ -187,6 +188,7 @@ impl Handler<StopClients> for Dispatcher {
 
     fn handle(&mut self, StopClients { node }: StopClients, _: &mut Self::Context) {
         self.clients.retain(|_, (client, actor)| {
+            let Some(client) = client.upgrade() else { return false };
             let chosen = node.as_ref().is_none_or(|node| client.node() == node);
             if chosen {
                 actor.do_send(Stop);

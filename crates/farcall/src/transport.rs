@@ -43,8 +43,8 @@ pub(crate) trait Side {
     /// Everything is done and this side wants to close.
     fn wants_close(&mut self) -> Option<&'static str>;
 
-    /// How long this node may have slept before what it reads counts as stale.
-    fn pause_max(&mut self) -> Duration;
+    /// How long this node stood still, if so long that what it reads now is stale.
+    fn suspended(&mut self, now: Instant) -> Option<Duration>;
 }
 
 /// What is left of the bytes taken in.
@@ -80,8 +80,8 @@ pub(crate) struct Pump<I, S> {
     timer: Pin<Box<Sleep>>,
     armed: Instant,
     closing: Option<Closing>,
-    /// The arbiter was busy for so long that the peer's ticks may wait unread: silence proves nothing yet.
-    overslept: bool,
+    /// The timer came late, and what it is for was put off once.
+    graced: bool,
     /// Who ticks while the arbiter is busy; none for a connection that is no socket.
     pulse: Option<Arc<Pulse>>,
     /// Whether the pulse knows that a frame may be half-written.
@@ -129,7 +129,7 @@ where
             timer: Box::pin(tokio::time::sleep_until(now.into())),
             armed: now,
             closing: None,
-            overslept: false,
+            graced: false,
             pulse,
             writing: false,
             late_tick: Vec::new(),
@@ -140,8 +140,13 @@ where
         IoState {
             written: self.written,
             stalled_since: self.stalled_since,
-            reading_paused: self.paused.is_some() || self.overslept,
+            reading_paused: self.paused.is_some(),
         }
+    }
+
+    /// Whether this side is quiet because its process was suspended, and not because its arbiter was busy.
+    fn stood_still(&self, quiet: Duration, now: Instant) -> bool {
+        self.pulse.as_ref().is_some_and(|pulse| pulse.stood_still(self.armed, now, quiet / 2))
     }
 
     /// Whether there is something to write and the socket has taken all that it was given before.
@@ -241,7 +246,6 @@ where
 
     fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), LossCause>> {
         let io = self.io_state();
-        self.overslept = false;
         let mut next = self.side.poll_timeout(&io);
         if let Some(Some(until)) = self.paused {
             next = next.min(until);
@@ -249,7 +253,12 @@ where
         if let Some(closing) = &self.closing {
             next = next.min(closing.until);
         }
-        if next <= now {
+        if next <= now && now.saturating_duration_since(self.armed) > LATE && !self.graced {
+            // The arbiter was busy, and the peer's ticks may wait unread in the socket: look there once more first.
+            self.graced = true;
+            next = now + TIMER_MIN;
+        } else if next <= now {
+            self.graced = false;
             self.side.handle_timeout(now, &io)?;
             if self.side.wants_write() {
                 cx.waker().wake_by_ref();
@@ -349,6 +358,9 @@ where
     }
 }
 
+/// A timer this late says that the arbiter was busy.
+const LATE: Duration = Duration::from_millis(20);
+
 /// The timer is never armed closer than this: deadlines are kept to a few milliseconds.
 const TIMER_MIN: Duration = Duration::from_millis(1);
 
@@ -362,17 +374,12 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
         let this = &mut *self;
         let now = Instant::now();
-        let overslept = now.saturating_duration_since(this.armed);
-        let longest = this.side.pause_max();
-        this.overslept |= overslept > longest / 4;
-        let stood_still = overslept > longest
-            && this.closing.is_none()
-            && this.pulse.as_ref().is_some_and(|pulse| pulse.stood_still(this.armed, now, longest));
-        let cause = if stood_still {
-            // This process was suspended, not just busy: its peers have given it up, and what waits is stale.
-            LossCause::Suspended { for_ms: overslept.as_millis() }
-        } else {
-            ready!(this.turn(cx, now))
+        let overdue = now > this.armed && this.closing.is_none();
+        let quiet = overdue.then(|| this.side.suspended(now)).flatten();
+        let cause = match quiet.filter(|quiet| this.stood_still(*quiet, now)) {
+            // Nothing that was read or waits in the socket reaches an actor: its senders gave it up.
+            Some(quiet) => LossCause::Suspended { for_ms: quiet.as_millis() },
+            None => ready!(this.turn(cx, now)),
         };
         Poll::Ready(Ended { cause, written: this.written })
     }
