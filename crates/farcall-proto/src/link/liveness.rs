@@ -40,7 +40,14 @@ impl Liveness {
         now: Instant,
     ) -> Self {
         let tick_every = tick / u32::from(intensity.max(1));
-        Self { tick: tick.max(TICK_MIN), tick_every, silence_max, write_stall_max, last_in: now, last_out: now }
+        Self {
+            tick: tick.max(TICK_MIN),
+            tick_every,
+            silence_max,
+            write_stall_max,
+            last_in: now,
+            last_out: now,
+        }
     }
 
     /// The peer's tick, known after the handshake.

@@ -71,8 +71,7 @@ async fn what_was_sent_to_a_frozen_peer_that_was_given_up_is_not_delivered_when_
         let beta = &peer.target;
         assert_eq!(alpha.call(beta, "counter", Add { amount: 1 }).await.unwrap(), 1);
         peer.freeze();
-        let calls: Vec<_> =
-            (0..100).map(|_| alpha.async_call(beta, "counter", Add { amount: 1 })).collect();
+        let calls: Vec<_> = (0..100).map(|_| alpha.async_call(beta, "counter", Add { amount: 1 })).collect();
         for _ in 0..100 {
             alpha.cast(beta, "counter", Add { amount: 1 }).unwrap();
         }
@@ -82,7 +81,8 @@ async fn what_was_sent_to_a_frozen_peer_that_was_given_up_is_not_delivered_when_
         }
         tokio::time::sleep(pause).await;
         peer.thaw();
-        eventually("it is reached again", || async { alpha.call(beta, "counter", Total).await.is_ok() }).await;
+        eventually("it is reached again", || async { alpha.call(beta, "counter", Total).await.is_ok() })
+            .await;
         // What the resumed process may still do with old bytes, it has done when its old connection is gone.
         eventually("the old connection is gone", || async {
             crate::fixture::health(&alpha, &peer).await.inbound == 1
@@ -126,11 +126,7 @@ async fn a_sender_to_a_peer_that_reads_nothing_keeps_no_more_than_its_limit() {
         builder.configure(|config| config.write_stall_timeout = Duration::from_secs(30))
     })
     .await;
-    let offer = |casts: u64| Offer {
-        to: frozen.target.to_string(),
-        casts,
-        bytes_each: 64 << 10,
-    };
+    let offer = |casts: u64| Offer { to: frozen.target.to_string(), casts, bytes_each: 64 << 10 };
     // Connects, and has the buffers of a first round behind it.
     assert_eq!(alpha.call(&sender.target, "offer", offer(8)).await.unwrap().accepted, 8);
     frozen.freeze();
@@ -168,6 +164,9 @@ async fn a_call_that_waits_for_room_at_a_frozen_peer_is_told_when_its_time_is_ov
         let told = failure(call.timeout(timeout).send_timeout(room).await);
         let after = begun.elapsed();
         assert!(matches!(told, Failure::NotSent(_)), "{told}");
-        assert!(after >= Duration::from_millis(299) && after < Duration::from_millis(300) + SLACK, "{after:?}");
+        assert!(
+            after >= Duration::from_millis(299) && after < Duration::from_millis(300) + SLACK,
+            "{after:?}"
+        );
     }
 }

@@ -27,10 +27,9 @@ async fn one_full_mailbox_is_busy_and_the_other_actors_of_the_connection_are_as_
     tokio::time::sleep(Duration::from_millis(100)).await;
     let (mut beside, mut refused) = (Times::default(), 0);
     for _ in 0..1000 {
-        let (time, busy) = futures::future::join(
-            both_answer(&alpha, beta),
-            async { alpha.call(beta, "blocked", Add { amount: 1 }).await },
-        )
+        let (time, busy) = futures::future::join(both_answer(&alpha, beta), async {
+            alpha.call(beta, "blocked", Add { amount: 1 }).await
+        })
         .await;
         beside.note(time);
         let busy = failure(busy);
@@ -47,9 +46,8 @@ async fn one_full_mailbox_is_busy_and_the_other_actors_of_the_connection_are_as_
 
 async fn both_answer(alpha: &Node, beta: &Target) -> Duration {
     let begun = Instant::now();
-    let calls = ["counter", "other"].map(|name| async move {
-        alpha.call(beta, name, Add { amount: 1 }).await
-    });
+    let calls =
+        ["counter", "other"].map(|name| async move { alpha.call(beta, name, Add { amount: 1 }).await });
     join_all(calls).await.into_iter().for_each(|answer| {
         answer.unwrap();
     });

@@ -47,7 +47,10 @@ async fn a_log_at_its_most_talkative_has_neither_the_cookie_nor_a_payload() {
         let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
         assert!(!text.to_lowercase().contains(&hex), "{secret:?} is in the log, in hexadecimal");
         let list = format!("{:?}", &secret.as_bytes()[..8]);
-        assert!(!text.contains(list.trim_matches(['[', ']'])), "{secret:?} is in the log, as a list of bytes");
+        assert!(
+            !text.contains(list.trim_matches(['[', ']'])),
+            "{secret:?} is in the log, as a list of bytes"
+        );
     }
 }
 

@@ -57,9 +57,8 @@ async fn a_call_to_an_address_that_answers_nothing_ends_at_its_own_deadline_or_t
     full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     full.listen(0).unwrap();
     let address = full.local_addr().unwrap().as_socket().unwrap();
-    let _filled: Vec<_> = (0..4)
-        .filter_map(|_| TcpStream::connect_timeout(&address, Duration::from_millis(50)).ok())
-        .collect();
+    let _filled: Vec<_> =
+        (0..4).filter_map(|_| TcpStream::connect_timeout(&address, Duration::from_millis(50)).ok()).collect();
     let peer = Peer::start("beta");
     let alpha = node_beside(&peer, address, |config| {
         config.connect_timeout = Duration::from_millis(700);
@@ -69,10 +68,9 @@ async fn a_call_to_an_address_that_answers_nothing_ends_at_its_own_deadline_or_t
     let nobody: &Target = &NOBODY.parse().unwrap();
     let begun = Instant::now();
     let short = alpha.call(nobody, "counter", Total).timeout(Duration::from_millis(200));
-    let (short, long) = futures::future::join(
-        async { (failure(short.await), begun.elapsed()) },
-        async { (failure(alpha.call(nobody, "counter", Total).await), begun.elapsed()) },
-    )
+    let (short, long) = futures::future::join(async { (failure(short.await), begun.elapsed()) }, async {
+        (failure(alpha.call(nobody, "counter", Total).await), begun.elapsed())
+    })
     .await;
     let is_about = |time: Duration, ms: u64| {
         time >= Duration::from_millis(ms) && time < Duration::from_millis(ms) + SLACK

@@ -109,6 +109,12 @@ fn a_half_written_batch_tells_exactly_which_frames_may_have_left() {
 }
 
 #[test]
+fn a_writer_that_died_counts_as_having_written_its_whole_batch() {
+    let (includes, _) = half_written(usize::MAX);
+    assert_eq!(includes, [true, true, true, true, true, false, false]);
+}
+
+#[test]
 fn an_ended_outbox_keeps_no_bytes_and_gives_none() {
     let (_, mut outbox) = half_written(100);
     assert_eq!((outbox.unsent_bytes(), outbox.held_bytes()), (0, 0));
