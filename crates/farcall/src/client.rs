@@ -28,7 +28,7 @@ use crate::conn::{Asking, Conn};
 use crate::context::Context;
 use crate::handshaking;
 use crate::logging::limited;
-use crate::socket;
+use crate::socket::{self, SharedStream};
 use crate::transport::{Ended, Pump};
 
 /// Which connection to a node: the common one, or one of those that keys share.
@@ -289,7 +289,8 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
         Ok((stream, params, rest)) => {
             life.client.connected(&life.conn, &params);
             life.up_since = Some(Instant::now());
-            let pulse = context.heart.follow(&stream).ok();
+            let stream = SharedStream::new(stream);
+            let pulse = Some(context.heart.follow(&stream));
             let ended = Pump::new(stream, Asking::new(life.conn.clone(), idle), rest, pulse).await;
             life.end(ended);
         }
