@@ -514,7 +514,7 @@ impl Outbox {
     /// more: what waited is freed, and what remains is the answer to which frames had gone.
     pub fn end(&mut self, written: usize) -> Written {
         let small = written.saturating_sub(self.batch.control_bytes) as u64;
-        let small_end = self.taken.min(self.batch.segment_start + small);
+        let small_end = self.taken.min(self.batch.segment_start.saturating_add(small));
         let begun = self.batch.begun.iter().filter(|(_, at)| *at >= written).map(|(number, _)| *number);
         let waiting = self.lanes.values().flatten().filter(|entry| entry.sent == 0);
         let mut unwritten: Vec<u64> = begun.chain(waiting.map(|entry| entry.number)).collect();

@@ -62,7 +62,8 @@ pub fn link_client(input: &[u8]) {
     let now = Instant::now();
     let mut link = ClientLink::new(limits.clone(), now);
     link.handle_connected(&peer(), now);
-    let route = RouteKey { actor: "a", message: "m", version: 1, fingerprint: 1, requirement: "", identity: None };
+    let route =
+        RouteKey { actor: "a", message: "m", version: 1, fingerprint: 1, requirement: "", identity: None };
     let kinds = [SubmitKind::Call, SubmitKind::Deliver, SubmitKind::Open { window: 512 }, SubmitKind::Call];
     let mut tickets = Vec::new();
     for (kind, token) in kinds.into_iter().zip(0u32..) {
