@@ -150,7 +150,10 @@ pub(crate) fn accept<I>(
         let work = async move {
             if let Some((io, peer, params, rest)) = greet(io, from, &context, &acceptors).await {
                 drop(half_open);
-                serve(io, peer, &params, rest, &context, &acceptors, own).await;
+                let now = Instant::now();
+                let link = AcceptorLink::new(context.limits(), &params, now);
+                let port = AnswerPort::new(link, peer, params.compress, context.clone(), now);
+                serve(io, port, rest, &context, &acceptors, own).await;
             }
         };
         Acceptor { work: Some(Box::pin(work)), task: None }
@@ -166,8 +169,10 @@ where
     Acceptor::create(|ctx| {
         let own = ctx.address();
         let work = async move {
-            let (peer, params) = (context.name.clone(), context.params());
-            serve(io, peer, &params, BytesMut::new(), &context, &acceptors, own).await;
+            let (now, params) = (Instant::now(), context.own_params());
+            let link = AcceptorLink::new(context.own_limits(), &params, now);
+            let port = AnswerPort::new(link, context.name.clone(), params.compress, context.clone(), now);
+            serve(io, port, BytesMut::new(), &context, &acceptors, own).await;
         };
         Acceptor { work: Some(Box::pin(work)), task: None }
     });
@@ -222,8 +227,7 @@ where
 
 async fn serve<I>(
     io: I,
-    peer: NodeName,
-    params: &PeerParams,
+    port: Arc<AnswerPort>,
     rest: BytesMut,
     context: &Arc<Context>,
     acceptors: &Arc<Acceptors>,
@@ -232,15 +236,21 @@ async fn serve<I>(
     I: AsyncRead + AsyncWrite + Unpin,
 {
     let now = Instant::now();
-    let link = AcceptorLink::new(context.limits(), params, now);
-    let port = AnswerPort::new(link, peer, params.compress, context.clone(), now);
     let seat = Seat::take(acceptors, context, port.clone(), actor);
-    if context.is_draining() {
+    let late = context.is_draining();
+    if late {
         // The node began to drain while the handshake ran.
         port.goodbye(farcall_proto::link::frame::Goodbye::Draining);
     }
     let dispatch = Dispatch::new(context.clone(), port, now);
-    let Ended { cause, .. } = Pump::new(io, dispatch, rest).await;
+    let pump = Pump::new(io, dispatch, rest);
+    let Ended { cause, .. } = if late {
+        // Nobody may be left to stop it.
+        let ended = tokio::time::timeout(context.config.drain_timeout, pump).await;
+        ended.unwrap_or(Ended { cause: LossCause::Ended("this node is draining"), written: 0 })
+    } else {
+        pump.await
+    };
     let peer = seat.port.peer();
     if let LossCause::Protocol(_) = cause {
         context.metrics.protocol_errors.up();
