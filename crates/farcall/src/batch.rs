@@ -123,12 +123,7 @@ const REPORT_ITEMS: usize = 16;
 const REPORT_AFTER: Duration = Duration::from_millis(1);
 
 impl Batch {
-    pub(crate) fn new(
-        port: Arc<AnswerPort>,
-        backlog: Arc<Backlog>,
-        chunk: Bytes,
-        items: Vec<Item>,
-    ) -> Self {
+    pub(crate) fn new(port: Arc<AnswerPort>, backlog: Arc<Backlog>, chunk: Bytes, items: Vec<Item>) -> Self {
         let replies = Replies::new(port.clone());
         let items = items.into_iter();
         Self { port, backlog, chunk, items, running: None, replies, taken: Taken::default() }

@@ -111,8 +111,7 @@ impl Dispatch {
             // A place whose actor is gone is used again, so that the table does not grow with restarts.
             let free =
                 self.handlers.iter().position(|old| !old.registration.is_alive() && old.items.is_empty());
-            let fresh =
-                Handler { registration: resolved.registration.clone(), items: Vec::new(), bytes: 0 };
+            let fresh = Handler { registration: resolved.registration.clone(), items: Vec::new(), bytes: 0 };
             match free.and_then(|index| self.handlers.get_mut(index).map(|place| (index, place))) {
                 Some((index, place)) => {
                     *place = fresh;

@@ -158,8 +158,10 @@ impl Registry {
             backlog: Arc::new(backlog),
             id,
         };
-        names.insert(name, Arc::new(registration));
+        let replaced = names.insert(name, Arc::new(registration));
         drop(names);
+        // Outside the lock: what its mailbox may still hold is the application's.
+        drop(replaced);
         self.note_change();
         Ok(id)
     }
@@ -196,6 +198,13 @@ impl Registry {
             self.note_change();
         }
         removed.is_some()
+    }
+
+    /// Takes every name out: the actors that only their names held end.
+    pub(crate) fn clear(&self) {
+        let removed = std::mem::take(&mut *self.names.lock());
+        drop(removed);
+        self.note_change();
     }
 
     /// All living registrations, by name.
