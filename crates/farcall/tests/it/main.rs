@@ -5,3 +5,4 @@
 mod fixture;
 mod review;
 mod smoke;
+mod stress;
