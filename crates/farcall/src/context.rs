@@ -134,7 +134,13 @@ impl Context {
     }
 
     /// One line per second and reason about what a peer did.
-    pub(crate) fn log_limited(&self, level: log::Level, reason: &'static str, peer: &NodeName, what: &str) {
+    pub(crate) fn log_limited(
+        &self,
+        level: log::Level,
+        reason: &'static str,
+        peer: &NodeName,
+        what: impl std::fmt::Display,
+    ) {
         limited!(self.logs, Instant::now(), reason, level, node:% = self.name, peer:% = peer; "{what}");
     }
 

@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use farcall_proto::failure::Rejected;
+use farcall_proto::failure::{Failed, Fault, Rejected};
 use farcall_proto::link::frame::{Definition, NO_DEADLINE};
 use farcall_proto::link::liveness::IoState;
 use farcall_proto::link::outbox::Body;
@@ -15,6 +15,7 @@ use farcall_proto::link::{Inbound, LossCause, Payload, Request, RequestKind, Sli
 use crate::backlog::Admission;
 use crate::batch::{Batch, Item, ItemPayload, Want};
 use crate::context::Context;
+use crate::logging::Foreign;
 use crate::port::AnswerPort;
 use crate::registry::{Registration, Resolved};
 use crate::transport::{Progress, Side};
@@ -35,7 +36,6 @@ pub(crate) struct Dispatch {
     slice: Slice,
     /// Casts that were refused, for those who ask later: (route, number, why), the oldest forgotten first.
     refused: VecDeque<(u32, u64, Rejected)>,
-    forgotten: bool,
     woken: Vec<Waker>,
     received_at: Instant,
 }
@@ -45,6 +45,8 @@ struct Route {
     definition: Box<Definition>,
     generation: u64,
     target: Result<RouteTarget, Rejected>,
+    /// The last of its refused casts that is not remembered any more.
+    forgotten: Option<u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -81,6 +83,9 @@ struct Handler {
 const SLICE_FRAMES: usize = 128;
 const SLICE_BYTES: usize = 64 * 1024;
 
+/// What whoever asks too late is told.
+const FORGOTTEN: &str = "so many casts were refused since that nobody knows what became of this one";
+
 /// So many refused casts are remembered for those who ask.
 const REFUSED_MAX: usize = 1024;
 
@@ -97,7 +102,6 @@ impl Dispatch {
             held: None,
             slice: Slice::default(),
             refused: VecDeque::new(),
-            forgotten: false,
             woken: Vec::new(),
             received_at: now,
         }
@@ -170,7 +174,7 @@ impl Dispatch {
                 Inbound::Define { definition, .. } => {
                     let generation = self.context.registry.generation();
                     let target = self.resolve(&definition);
-                    self.routes.push(Route { definition, generation, target });
+                    self.routes.push(Route { definition, generation, target, forgotten: None });
                 }
                 Inbound::Request(request) => {
                     if let Err(request) = self.request(request, now, pump) {
@@ -246,16 +250,20 @@ impl Dispatch {
         let metrics = &self.context.metrics;
         metrics.refused.up();
         if let Some(route) = self.routes.get(request.route as usize) {
-            let what =
-                format!("refused {} to {}: {rejected}", route.definition.message, route.definition.actor);
-            self.port.note_refused(reason(&rejected), &what);
+            let Definition { message, actor, .. } = &*route.definition;
+            // Written only if the line is: nobody pays for what a flood of refusals would say.
+            let what = Foreign(format_args!("refused {message} to {actor}: {rejected}"));
+            self.port.note_refused(reason(&rejected), what);
         }
         match request.kind {
             RequestKind::Cast { nth } => {
                 metrics.casts_refused.up();
                 if self.refused.len() >= REFUSED_MAX {
-                    self.refused.pop_front();
-                    self.forgotten = true;
+                    let forgotten = self.refused.pop_front();
+                    let route = forgotten.as_ref().and_then(|(of, ..)| self.routes.get_mut(*of as usize));
+                    if let (Some(route), Some((_, nth, _))) = (route, forgotten) {
+                        route.forgotten = Some(nth);
+                    }
                 }
                 self.refused.push_back((request.route, nth, rejected));
             }
@@ -266,7 +274,15 @@ impl Dispatch {
     /// Was that cast accepted? Everything before this frame on its route was dispatched before.
     fn confirm(&mut self, id: farcall_proto::link::frame::RequestId, route: u32, cast: u64) {
         let refused = self.refused.iter().find(|(of, nth, _)| *of == route && *nth == cast);
-        let fault = refused.map(|(_, _, rejected)| rejected.clone().into());
+        let forgotten = self.routes.get(route as usize).and_then(|route| route.forgotten);
+        let fault: Option<Fault> = match refused {
+            Some((_, _, rejected)) => Some(rejected.clone().into()),
+            // Perhaps it was refused, perhaps not: it must not pass for accepted.
+            None if forgotten.is_some_and(|nth| cast <= nth) => {
+                Some(Failed::ReplyDecode(FORGOTTEN.to_owned()).into())
+            }
+            None => None,
+        };
         self.port.pump(|link, _, _| match &fault {
             Some(fault) => link.reply_fault(id, fault),
             None => link.reply(id, false, Body::Borrowed(&[])),

@@ -322,3 +322,37 @@ async fn any_timeout_is_a_timeout() {
     let error = alpha.call(&beta, "counter", Total).timeout(Duration::ZERO).await.unwrap_err();
     assert_ne!(error.class(), Class::Failed, "{error}");
 }
+
+#[actix::test]
+async fn what_the_application_awaits_may_move_between_threads() {
+    fn sendable<T: Send>(_: &T) {}
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<Node>();
+    shared::<NameGuard>();
+    shared::<farcall::rpc::Remote<Counter>>();
+    let (alpha, _beta_node, beta) = pair().await;
+    sendable(&alpha.call(&beta, "counter", Total));
+    sendable(&std::future::IntoFuture::into_future(alpha.call(&beta, "counter", Total)));
+    sendable(&std::future::IntoFuture::into_future(alpha.stream(&beta, "counter", Count { to: 1 })));
+    sendable(&std::future::IntoFuture::into_future(alpha.multicall(All, "counter", Total)));
+    sendable(&std::future::IntoFuture::into_future(alpha.sbcast(All, "counter", Total)));
+    sendable(&alpha.stream(&beta, "counter", Count { to: 1 }).await.unwrap());
+    sendable(&alpha.async_call(&beta, "counter", Total));
+    sendable(&alpha.cast(&beta, "counter", Total).acked());
+    sendable(&alpha.ping(&beta));
+    sendable(&alpha.describe(&beta));
+    sendable(&alpha.wait_for(&beta, "counter"));
+    sendable(&alpha.draining());
+    sendable(&alpha.shutdown());
+    sendable(&builder("gamma").start());
+}
+
+#[actix::test]
+async fn a_refused_cast_never_passes_for_accepted_however_late_one_asks() {
+    let (alpha, _beta_node, beta) = pair().await;
+    let first = alpha.cast(&beta, "nobody", Add { amount: 1 });
+    for _ in 0..2000 {
+        alpha.cast(&beta, "nobody", Add { amount: 1 }).unwrap();
+    }
+    assert!(first.acked().await.is_err());
+}
