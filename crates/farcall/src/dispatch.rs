@@ -25,7 +25,10 @@ pub(crate) struct Dispatch {
     context: Arc<Context>,
     port: Arc<AnswerPort>,
     routes: Vec<Route>,
-    handlers: Vec<Handler>,
+    /// A place is empty when its registration is out.
+    handlers: Vec<Option<Handler>>,
+    /// The registry's generation when the handlers were last tidied.
+    tidied: u64,
     /// Handlers that got something from the slice at hand.
     touched: Vec<usize>,
     chunk: Bytes,
@@ -96,6 +99,7 @@ impl Dispatch {
             port,
             routes: Vec::new(),
             handlers: Vec::new(),
+            tidied: 0,
             touched: Vec::new(),
             chunk: Bytes::new(),
             pending: Vec::new().into_iter(),
@@ -109,20 +113,23 @@ impl Dispatch {
 
     fn resolve(&mut self, definition: &Definition) -> Result<RouteTarget, Rejected> {
         let resolved = self.context.registry.resolve(definition)?;
-        let known =
-            self.handlers.iter().position(|known| Arc::ptr_eq(&known.registration, &resolved.registration));
+        self.tidy();
+        let known = self.handlers.iter().position(|place| {
+            place.as_ref().is_some_and(|known| Arc::ptr_eq(&known.registration, &resolved.registration))
+        });
         let handler = known.unwrap_or_else(|| {
             // A place whose actor is gone is used again, so that the table does not grow with restarts.
-            let free =
-                self.handlers.iter().position(|old| !old.registration.is_alive() && old.items.is_empty());
+            let free = self.handlers.iter().position(|place| {
+                place.as_ref().is_none_or(|old| !old.registration.is_alive() && old.items.is_empty())
+            });
             let fresh = Handler { registration: resolved.registration.clone(), items: Vec::new(), bytes: 0 };
             match free.and_then(|index| self.handlers.get_mut(index).map(|place| (index, place))) {
                 Some((index, place)) => {
-                    *place = fresh;
+                    *place = Some(fresh);
                     index
                 }
                 None => {
-                    self.handlers.push(fresh);
+                    self.handlers.push(Some(fresh));
                     self.handlers.len() - 1
                 }
             }
@@ -131,8 +138,18 @@ impl Dispatch {
         Ok(RouteTarget { handler, registration: registration.id(), entry, version, stream })
     }
 
+    /// Lets go of actors whose names are gone: a connection does not keep them alive.
+    fn tidy(&mut self) {
+        let generation = self.context.registry.generation();
+        if std::mem::replace(&mut self.tidied, generation) != generation {
+            for place in &mut self.handlers {
+                place.take_if(|old| old.registration.is_out() && old.items.is_empty());
+            }
+        }
+    }
+
     fn holds(&self, target: &RouteTarget) -> bool {
-        let handler = self.handlers.get(target.handler);
+        let handler = self.handlers.get(target.handler).and_then(Option::as_ref);
         handler.is_some_and(|handler| {
             handler.registration.id() == target.registration && handler.registration.is_alive()
         })
@@ -207,7 +224,7 @@ impl Dispatch {
             Payload::Chunk { start, end } => (end - start) as usize,
             Payload::Whole(bytes) => bytes.len(),
         };
-        let Some(handler) = self.handlers.get_mut(target.handler) else { return Ok(()) };
+        let Some(Some(handler)) = self.handlers.get_mut(target.handler) else { return Ok(()) };
         let backlog = &handler.registration.backlog;
         match backlog.admit(bytes, now, self.context.config.mailbox_patience) {
             Admission::Admitted => {}
@@ -292,7 +309,7 @@ impl Dispatch {
     /// One message to each actor that got something.
     fn hand_over(&mut self) {
         for index in self.touched.drain(..) {
-            let Some(handler) = self.handlers.get_mut(index) else { continue };
+            let Some(Some(handler)) = self.handlers.get_mut(index) else { continue };
             let mut items = std::mem::take(&mut handler.items);
             let bytes = std::mem::take(&mut handler.bytes);
             self.context.metrics.delivered.add(items.len() as u64);
@@ -403,6 +420,7 @@ impl Side for Dispatch {
     }
 
     fn handle_timeout(&mut self, now: Instant, io: &IoState) -> Result<(), LossCause> {
+        self.tidy();
         if let Some(idle) = self.context.config.acceptor_idle
             && self.port.is_quiet()
             && now.saturating_duration_since(self.port.last_used()) >= idle

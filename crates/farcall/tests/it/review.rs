@@ -356,3 +356,17 @@ async fn a_refused_cast_never_passes_for_accepted_however_late_one_asks() {
     }
     assert!(first.acked().await.is_err());
 }
+
+#[actix::test]
+async fn an_actor_whose_name_is_gone_is_not_kept_alive_by_its_callers_connections() {
+    let (alpha, beta_node, beta) =
+        pair_with(|node| node.configure(|config| config.tick = Duration::from_millis(400))).await;
+    let alive = std::sync::Arc::new(());
+    let held = alive.clone();
+    let serve =
+        move |add: Add| std::future::ready(add.amount + std::sync::Arc::strong_count(&held) as u64 * 0);
+    beta_node.serve("short", serve).unwrap();
+    assert_eq!(alpha.call(&beta, "short", Add { amount: 3 }).await.unwrap(), 3);
+    assert!(beta_node.unregister("short"));
+    eventually("the function is dropped", || std::sync::Arc::strong_count(&alive) == 1).await;
+}
