@@ -106,7 +106,8 @@ async fn a_port_that_is_taken_is_named_at_start_and_another_address_is_no_confli
 
 #[actix::test]
 async fn a_node_listens_on_every_address_it_was_given() {
-    let node = Node::builder("both@127.0.0.1").listen([any_port(), "[::1]:0".parse().unwrap()]).cookie(cookie());
+    let node =
+        Node::builder("both@127.0.0.1").listen([any_port(), "[::1]:0".parse().unwrap()]).cookie(cookie());
     let node = node.start().await.unwrap();
     node.register("counter", Counter::default().start()).unwrap().keep();
     for (name, address) in ["a", "b"].iter().zip(node.listening_on()) {
@@ -142,7 +143,7 @@ async fn a_file_that_changes_sends_the_next_connect_elsewhere() {
     let write = |node: &Node| {
         // A whole file appears at once, as an editor or a tool would put it there.
         let draft = folder.join("draft");
-        std::fs::write(&draft, format!("# nodes\nbeta@127.0.0.1 {}\n", node.listening_on()[0])).unwrap();
+        std::fs::write(&draft, format!("# nodes\nbeta@127.0.0.1 = {}\n", node.listening_on()[0])).unwrap();
         std::fs::rename(&draft, &path).unwrap();
     };
     write(&first);
@@ -183,7 +184,8 @@ async fn discovery_that_fails_or_hangs_fails_the_call_within_its_time_and_names_
         Ok::<Vec<Address>, std::io::Error>(Vec::new())
     });
     let alpha = builder("gamma").discovery(hanging);
-    let alpha = alpha.configure(|config| config.connect_timeout = Duration::from_millis(300)).start().await.unwrap();
+    let alpha =
+        alpha.configure(|config| config.connect_timeout = Duration::from_millis(300)).start().await.unwrap();
     let begun = Instant::now();
     let error = alpha.call(&beta, "counter", Total).timeout(Duration::from_millis(100)).await.unwrap_err();
     assert_eq!(*error.failure(), Failure::NotSent(NotSent::DeadlineBeforeWrite));

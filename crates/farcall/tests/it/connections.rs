@@ -7,7 +7,9 @@ use farcall::error::{Failure, NotSent, Unknown};
 use farcall::prelude::*;
 
 use crate::actors::{PassGate, gate};
-use crate::fixture::{Add, PhoneBook, Sleep, Total, builder, eventually, nodes, nodes_with, pair, pair_with, target};
+use crate::fixture::{
+    Add, PhoneBook, Sleep, Total, builder, eventually, nodes, nodes_with, pair, pair_with, target,
+};
 use crate::proxy::Proxy;
 
 const IDLE: Duration = Duration::from_millis(150);
@@ -183,6 +185,15 @@ async fn a_quiet_connection_stays_up_by_its_ticks() {
     assert_eq!(alpha.metrics().clients_lost, 0);
     assert_eq!(alpha.metrics().dials, 1);
     assert_eq!(beta_node.inbound().len(), 1);
+}
+
+#[actix::test]
+async fn a_node_goes_on_serving_although_every_handle_to_it_is_dropped() {
+    let (alpha, beta_node, beta) = pair().await;
+    drop(beta_node);
+    for target in [&beta, &beta.with_key("later")] {
+        assert_eq!(alpha.call(target, "counter", Total).await.unwrap(), 0);
+    }
 }
 
 /// What the kernel says of a socket of this machine: its two ports, and its timer with the time it has left.

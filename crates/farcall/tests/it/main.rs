@@ -48,3 +48,7 @@ mod describe;
 mod wait_for;
 
 mod drain;
+
+mod guarantees;
+
+mod k_cases;

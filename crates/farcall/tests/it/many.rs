@@ -128,7 +128,8 @@ async fn a_value_that_looks_like_a_failure_is_still_a_value() {
 async fn a_multicall_has_one_deadline_for_all_and_those_in_time_count() {
     let nodes = nodes(4).await;
     let asked = targets(&nodes[1..], &[]);
-    let answers = nodes[0].multicall(&asked, "counter", Sleep { ms: 50 }).timeout(Duration::from_secs(5)).await;
+    let answers =
+        nodes[0].multicall(&asked, "counter", Sleep { ms: 50 }).timeout(Duration::from_secs(5)).await;
     assert!(answers.iter().all(|(_, answer)| answer.is_ok()));
     let begun = Instant::now();
     let slow = nodes[0].multicall(&asked, "counter", Sleep { ms: 5_000 });

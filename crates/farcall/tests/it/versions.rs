@@ -185,7 +185,10 @@ async fn a_layout_changed_without_a_new_version_is_incompatible_and_names_both_s
     let Failure::Rejected(Rejected::Incompatible(why)) = error.failure() else { panic!("{error}") };
     let there = <new::Forgotten as RemoteMessage>::INFO.fingerprint;
     let here = <old::Forgotten as RemoteMessage>::INFO.fingerprint;
-    assert!(why.contains(&format!("{there:016x} there")) && why.contains(&format!("{here:016x} here")), "{why}");
+    assert!(
+        why.contains(&format!("{there:016x} there")) && why.contains(&format!("{here:016x} here")),
+        "{why}"
+    );
     // The neighbours of the incompatible message work.
     assert!(alpha.call(&beta, "shop", old::Order { article: tea() }).await.is_ok());
 }
