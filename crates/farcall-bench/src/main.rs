@@ -5,6 +5,7 @@
 
 mod bare;
 mod child;
+mod farcall_side;
 mod meter;
 mod report;
 mod runner;

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use anyhow::{Result, anyhow};
 
 use crate::bare;
+use crate::farcall_side;
 use crate::child::ServerSeat;
 use crate::meter::{ClientSample, Meter};
 use crate::workload::Workload;
@@ -31,7 +32,7 @@ pub struct Side {
 pub const YARDSTICK: &str = bare::SIDE.name;
 
 /// All implementations, the yardstick first.
-pub const SIDES: &[Side] = &[bare::SIDE];
+pub const SIDES: &[Side] = &[bare::SIDE, farcall_side::SIDE];
 
 /// Finds an implementation by its name.
 pub fn find(name: &str) -> Result<&'static Side> {

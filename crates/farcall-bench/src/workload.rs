@@ -13,7 +13,8 @@ pub const BLOB_BYTES: usize = 500 * 1024;
 /// The small message, sent and answered with the same values: 64 bytes when encoded.
 ///
 /// All values are large, which is the worst case for variable-length integers: the encoding is real work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[farcall::message(result = Echo, name = "bench.Echo")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Echo {
     a: u64,
     b: u64,

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use crate::context::Context;
 use crate::dispatch::Dispatch;
 use crate::handshaking;
+use crate::heartbeat::Pulse;
 use crate::logging::limited;
 use crate::port::AnswerPort;
 use crate::transport::{Ended, Pump};
@@ -141,6 +142,7 @@ pub(crate) fn accept<I>(
     context: &Arc<Context>,
     acceptors: &Arc<Acceptors>,
     half_open: impl Send + 'static,
+    follow: impl FnOnce(&I) -> Option<Arc<Pulse>> + 'static,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -148,9 +150,10 @@ pub(crate) fn accept<I>(
     Acceptor::create(|ctx| {
         let own = ctx.address();
         let work = async move {
-            if let Some((io, peer, params, rest)) = greet(io, from, &context, &acceptors).await {
+            if let Some(mut greeted) = greet(io, from, &context, &acceptors).await {
                 drop(half_open);
-                serve(io, peer, &params, rest, &context, &acceptors, own).await;
+                greeted.pulse = follow(&greeted.io);
+                serve(greeted, &context, &acceptors, own).await;
             }
         };
         Acceptor { work: Some(Box::pin(work)), task: None }
@@ -166,19 +169,25 @@ where
     Acceptor::create(|ctx| {
         let own = ctx.address();
         let work = async move {
-            let (peer, params) = (context.name.clone(), context.own_params());
-            serve(io, peer, &params, BytesMut::new(), &context, &acceptors, own).await;
+            let (peer, params) = (context.name.clone(), context.params());
+            let greeted = Greeted { io, peer, params, rest: BytesMut::new(), pulse: None };
+            serve(greeted, &context, &acceptors, own).await;
         };
         Acceptor { work: Some(Box::pin(work)), task: None }
     });
 }
 
-async fn greet<I>(
-    mut io: I,
-    from: SocketAddr,
-    context: &Context,
-    acceptors: &Acceptors,
-) -> Option<(I, NodeName, PeerParams, BytesMut)>
+/// A connection whose peer is known.
+struct Greeted<I> {
+    io: I,
+    peer: NodeName,
+    params: PeerParams,
+    /// What came behind the handshake.
+    rest: BytesMut,
+    pulse: Option<Arc<Pulse>>,
+}
+
+async fn greet<I>(mut io: I, from: SocketAddr, context: &Context, acceptors: &Acceptors) -> Option<Greeted<I>>
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
@@ -197,7 +206,8 @@ where
                 target: "farcall", node:% = context.name, peer:% = established.peer, from:% = from,
                 key:% = established.key_id; "accepted"
             );
-            return Some((io, established.peer, established.params, rest));
+            let (peer, params) = (established.peer, established.params);
+            return Some(Greeted { io, peer, params, rest, pulse: None });
         }
         Ok(Err(error)) => {
             let now = Instant::now();
@@ -221,18 +231,16 @@ where
 }
 
 async fn serve<I>(
-    io: I,
-    peer: NodeName,
-    params: &PeerParams,
-    rest: BytesMut,
+    greeted: Greeted<I>,
     context: &Arc<Context>,
     acceptors: &Arc<Acceptors>,
     actor: Addr<Acceptor>,
 ) where
     I: AsyncRead + AsyncWrite + Unpin,
 {
+    let Greeted { io, peer, params, rest, pulse } = greeted;
     let now = Instant::now();
-    let link = AcceptorLink::new(context.limits(), params, now);
+    let link = AcceptorLink::new(context.limits(), &params, now);
     let port = AnswerPort::new(link, peer, params.compress, context.clone(), now);
     let seat = Seat::take(acceptors, context, port.clone(), actor);
     if context.is_draining() {
@@ -240,7 +248,7 @@ async fn serve<I>(
         port.goodbye(farcall_proto::link::frame::Goodbye::Draining);
     }
     let dispatch = Dispatch::new(context.clone(), port, now);
-    let Ended { cause, .. } = Pump::new(io, dispatch, rest).await;
+    let Ended { cause, .. } = Pump::new(io, dispatch, rest, pulse).await;
     let peer = seat.port.peer();
     if let LossCause::Protocol(_) = cause {
         context.metrics.protocol_errors.up();

@@ -18,12 +18,14 @@ use crate::port::{AnswerPort, Pushed};
 pub(crate) struct Replies {
     port: Arc<AnswerPort>,
     frames: Vec<u8>,
+    /// Bytes of `frames` that are whole: what is behind them a panicking `Serialize` left.
+    whole: usize,
     count: usize,
 }
 
 impl Replies {
     pub(crate) fn new(port: Arc<AnswerPort>) -> Self {
-        Self { port, frames: Vec::new(), count: 0 }
+        Self { port, frames: Vec::new(), whole: 0, count: 0 }
     }
 
     pub(crate) fn port(&self) -> &Arc<AnswerPort> {
@@ -32,7 +34,13 @@ impl Replies {
 
     /// Answers with a fault.
     pub(crate) fn fault(&mut self, id: RequestId, fault: &Fault) {
+        self.frames.truncate(self.whole);
         write_fault(id, fault, &mut self.frames);
+        self.note_whole();
+    }
+
+    fn note_whole(&mut self) {
+        self.whole = self.frames.len();
         self.count += 1;
     }
 
@@ -59,7 +67,7 @@ impl Replies {
             if let Some(place) = self.frames.get_mut(start..body) {
                 place.copy_from_slice(head.sealed(bytes).as_bytes());
             }
-            self.count += 1;
+            self.note_whole();
             return;
         }
         // Too large to travel inside the batch, or worth compressing.
@@ -76,9 +84,10 @@ impl Replies {
     /// Hands everything collected to the connection.
     pub(crate) fn flush(&mut self) {
         if self.count > 0 {
-            self.port.push_replies(&self.frames, self.count);
+            self.port.push_replies(self.frames.get(..self.whole).unwrap_or_default(), self.count);
             self.count = 0;
         }
+        self.whole = 0;
         if self.frames.capacity() > 0 {
             self.port.give_scratch(std::mem::take(&mut self.frames));
         }
@@ -118,16 +127,20 @@ impl Responder {
 
 impl Answering for Responder {
     fn value(&mut self, encode: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), EncodeError>) {
-        let Some(port) = self.port.take() else { return };
         let mut payload = Vec::new();
-        match encode(&mut payload) {
+        // Before the port is taken: a `Serialize` that panics is answered by the drop.
+        let encoded = encode(&mut payload);
+        let Some(port) = self.port.take() else { return };
+        match encoded {
             Ok(()) => port.reply(self.id, Bytes::from(payload)),
             Err(error) => port.reply_fault(self.id, &Failed::ReplyDecode(error.to_string()).into()),
         }
     }
 
     fn items(&mut self, items: EncodedItems) {
-        let (Some(port), Want::Items { window }) = (self.port.take(), self.want) else { return };
+        // Whoever wants one value of a stream is refused before it runs; were it not, the drop would answer.
+        let Want::Items { window } = self.want else { return };
+        let Some(port) = self.port.take() else { return };
         if !port.open_stream(self.id, window) {
             return;
         }

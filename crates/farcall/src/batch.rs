@@ -5,7 +5,6 @@
 //! gets exactly one, also when the actor panics or its mailbox is dropped: the item that ran ends as
 //! [`Failed::Panicked`], those behind it as surely not run.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +17,7 @@ use farcall_proto::link::frame::RequestId;
 use crate::answer::{Replies, Responder};
 use crate::backlog::Backlog;
 use crate::compress;
+use crate::held;
 use crate::message::{Answer, MessageInfo, RemoteMessage};
 use crate::port::AnswerPort;
 
@@ -62,7 +62,7 @@ pub struct Batch {
     port: Arc<AnswerPort>,
     backlog: Arc<Backlog>,
     chunk: Bytes,
-    items: VecDeque<Item>,
+    items: std::vec::IntoIter<Item>,
     /// The item that runs now, while it wants an answer from the batch.
     running: Option<RequestId>,
     replies: Replies,
@@ -124,22 +124,31 @@ const REPORT_ITEMS: usize = 16;
 const REPORT_AFTER: Duration = Duration::from_millis(1);
 
 impl Batch {
-    pub(crate) fn new(
-        port: Arc<AnswerPort>,
-        backlog: Arc<Backlog>,
-        chunk: Bytes,
-        items: VecDeque<Item>,
-    ) -> Self {
+    pub(crate) fn new(port: Arc<AnswerPort>, backlog: Arc<Backlog>, chunk: Bytes, items: Vec<Item>) -> Self {
         let replies = Replies::new(port.clone());
+        let items = items.into_iter();
         Self { port, backlog, chunk, items, running: None, replies, taken: Taken::default() }
     }
 
-    /// Runs every item on the actor, in order, until one of them stops it: those behind it are surely not run.
-    pub fn run<A: RemoteActor>(mut self, actor: &mut A, ctx: &mut A::Context) {
+    /// Runs every item on the actor, in order. If one of them makes the actor wait, those behind
+    /// it wait too; if one stops it, those behind it are surely not run.
+    pub fn run<A: RemoteActor>(self, actor: &mut A, ctx: &mut A::Context) {
+        held::run(self, actor, ctx);
+    }
+
+    pub(crate) fn backlog(&self) -> &Arc<Backlog> {
+        &self.backlog
+    }
+
+    /// Runs items until none is left, or one of them made the actor wait: then gives those behind it.
+    pub(crate) fn run_items<A: RemoteActor>(mut self, actor: &mut A, ctx: &mut A::Context) -> Option<Self> {
         let entries = A::entries();
         let _bound = self.port.bind();
         let chunk = self.chunk.clone();
-        while let Some((item, now)) = self.next() {
+        // An actor that stops itself starts nothing more, as with messages of its own mailbox.
+        while !ctx.state().stopping()
+            && let Some((item, now)) = self.next()
+        {
             let Some(entry) = entries.get(item.entry) else {
                 self.refuse(&item, &Rejected::NoSuchMessage.into());
                 continue;
@@ -175,16 +184,19 @@ impl Batch {
             };
             (entry.run)(actor, ctx, &mut run);
             self.running = None;
-            if !ctx.state().alive() {
-                return;
+            if self.items.len() > 0 && held::waits::<A>(ctx) {
+                self.report(now);
+                self.replies.flush();
+                return Some(self);
             }
         }
+        None
     }
 
     /// The next item that is still wanted, and the time.
     fn next(&mut self) -> Option<(Item, Instant)> {
         loop {
-            let item = self.items.pop_front()?;
+            let item = self.items.next()?;
             let now = Instant::now();
             self.note_taken(item.payload_bytes(), now);
             if item.want == Want::Nothing {
@@ -233,7 +245,7 @@ impl Drop for Batch {
             let failed = if std::thread::panicking() { Failed::Panicked } else { Failed::ActorStopped };
             self.replies.fault(id, &failed.into());
         }
-        while let Some(item) = self.items.pop_front() {
+        while let Some(item) = self.items.next() {
             self.taken.messages += 1;
             self.taken.bytes += item.payload_bytes();
             self.refuse(&item, &Rejected::ActorStopped.into());
@@ -331,11 +343,11 @@ where
         Ok(message) => message,
         Err(error) => return run.undecodable(M::INFO, &error.to_string()),
     };
-    let responder = (run.want != Want::Nothing).then(|| run.detach());
     let counted = run.backlog.hold(run.payload.len());
+    // Until it returns the batch answers for it, also if it panics.
     let result = actor.call(message);
+    let mut responder = (run.want != Want::Nothing).then(|| run.detach());
     actix_rt::spawn(async move {
-        let mut responder = responder;
         let result = result.await;
         drop(counted);
         if let Some(responder) = &mut responder {

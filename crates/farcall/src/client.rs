@@ -188,14 +188,13 @@ const STABLE_AFTER: Duration = Duration::from_secs(1);
 
 /// The supervised actor of one target.
 pub(crate) struct ClientActor {
-    client: Arc<Client>,
     acceptors: Arc<Acceptors>,
     task: Option<JoinHandle<()>>,
 }
 
 impl ClientActor {
-    pub(crate) fn new(client: Arc<Client>, acceptors: Arc<Acceptors>) -> Self {
-        Self { client, acceptors, task: None }
+    pub(crate) fn new(acceptors: Arc<Acceptors>) -> Self {
+        Self { acceptors, task: None }
     }
 }
 
@@ -217,9 +216,12 @@ impl Handler<Stop> for ClientActor {
     }
 }
 
-/// Make this connection.
+/// Make this connection. The actor keeps no hold on its client, so that one nobody uses can be forgotten.
 #[derive(Debug)]
-pub(crate) struct Dial(pub(crate) Arc<Conn>);
+pub(crate) struct Dial {
+    pub(crate) client: Arc<Client>,
+    pub(crate) conn: Arc<Conn>,
+}
 
 impl Message for Dial {
     type Result = ();
@@ -228,9 +230,9 @@ impl Message for Dial {
 impl Handler<Dial> for ClientActor {
     type Result = ();
 
-    fn handle(&mut self, Dial(conn): Dial, _: &mut Self::Context) {
+    fn handle(&mut self, Dial { client, conn }: Dial, _: &mut Self::Context) {
         // An older connection of this target that still finishes its last requests keeps its own task.
-        let life = Life { client: self.client.clone(), conn, up_since: None, done: false };
+        let life = Life { client, conn, up_since: None, done: false };
         self.task = Some(actix_rt::spawn(live(life, self.acceptors.clone())));
     }
 }
@@ -269,9 +271,9 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
         // To this node itself: no socket, the same rules.
         let (ours, theirs) = tokio::io::duplex(OWN_LOOPBACK_BYTES);
         acceptor::accept_own(theirs, &context, &acceptors);
-        life.client.connected(&life.conn, &context.own_params());
+        life.client.connected(&life.conn, &context.params());
         life.up_since = Some(Instant::now());
-        let ended = Pump::new(ours, Asking::new(life.conn.clone(), idle), BytesMut::new()).await;
+        let ended = Pump::new(ours, Asking::new(life.conn.clone(), idle), BytesMut::new(), None).await;
         life.end(ended);
         return;
     }
@@ -287,7 +289,8 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
         Ok((stream, params, rest)) => {
             life.client.connected(&life.conn, &params);
             life.up_since = Some(Instant::now());
-            let ended = Pump::new(stream, Asking::new(life.conn.clone(), idle), rest).await;
+            let pulse = context.heart.follow(&stream).ok();
+            let ended = Pump::new(stream, Asking::new(life.conn.clone(), idle), rest, pulse).await;
             life.end(ended);
         }
     }

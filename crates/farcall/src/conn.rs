@@ -3,6 +3,7 @@
 //! Callers encode outside the lock, append under it, and wake the pump only if it sleeps. A `Conn` is used once: after it
 //! ended, the next one starts with empty tables, so nothing meant for the old one can reach the new one.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use farcall_proto::link::handshake::PeerParams;
 use farcall_proto::link::liveness::IoState;
 use farcall_proto::link::outbox::Body;
 use farcall_proto::link::{
-    Casted, ClientLink, Limits, LossCause, NextItem, Outcome, Phase, RouteKey, Submit, Ticket,
+    Casted, ClientLink, Limits, LossCause, NextItem, Outcome, Phase, RoomTicket, RouteKey, Submit, Ticket,
 };
 use parking_lot::Mutex;
 
@@ -30,10 +31,37 @@ pub(crate) struct Conn {
 
 struct Inner {
     link: ClientLink<Waker>,
-    /// The pump's waker, while it sleeps.
+    /// The pump's waker, while it sleeps with nothing to write.
     sleeping: Option<Waker>,
+    /// The pump's waker, also while it waits for the socket to take more.
+    pump: Option<Waker>,
+    /// When the pump looks at deadlines next: an earlier one has to wake it, also when the socket takes nothing.
+    looks_at: Option<Instant>,
     last_used: Instant,
     casts: u64,
+}
+
+impl Inner {
+    /// The pump, if it has to do something now.
+    fn pump_to_wake(&mut self, woken: bool, deadline: Option<Instant>) -> Option<Waker> {
+        let earlier = match (deadline, self.looks_at) {
+            (Some(deadline), Some(looks_at)) => deadline < looks_at,
+            _ => false,
+        };
+        // It decides about closing, and nothing may be left to write that would wake it.
+        let done = matches!(self.link.phase(), Phase::Closing(_)) && self.link.is_quiet();
+        if woken || done || self.link.wants_write() {
+            let sleeping = self.sleeping.take();
+            if sleeping.is_some() {
+                return sleeping;
+            }
+        }
+        if !earlier {
+            return None;
+        }
+        self.looks_at = deadline;
+        self.pump.clone()
+    }
 }
 
 impl std::fmt::Debug for Conn {
@@ -45,7 +73,7 @@ impl std::fmt::Debug for Conn {
 impl Conn {
     pub(crate) fn new(limits: Limits, now: Instant) -> Self {
         let link = ClientLink::new(limits, now);
-        let inner = Inner { link, sleeping: None, last_used: now, casts: 0 };
+        let inner = Inner { link, sleeping: None, pump: None, looks_at: None, last_used: now, casts: 0 };
         Self { inner: Mutex::new(inner), retired: AtomicBool::new(false), inflates: AtomicU8::new(0) }
     }
 
@@ -61,11 +89,16 @@ impl Conn {
 
     /// Runs `act` on the link; afterwards wakes the pump and whoever has something new, outside the lock.
     fn with_link<R>(&self, act: impl FnOnce(&mut Inner) -> R) -> R {
+        self.with_link_until(None, act)
+    }
+
+    /// As [`Conn::with_link`], for a request with this deadline.
+    fn with_link_until<R>(&self, deadline: Option<Instant>, act: impl FnOnce(&mut Inner) -> R) -> R {
         let mut inner = self.inner.lock();
         let result = act(&mut inner);
         let mut woken = Vec::new();
         inner.link.poll_woken(&mut woken);
-        let pump = if inner.link.wants_write() || !woken.is_empty() { inner.sleeping.take() } else { None };
+        let pump = inner.pump_to_wake(!woken.is_empty(), deadline);
         if !matches!(inner.link.phase(), Phase::Opening | Phase::Up) {
             self.retired.store(true, Ordering::Release);
         }
@@ -78,7 +111,7 @@ impl Conn {
     }
 
     pub(crate) fn submit(&self, request: Submit<'_>, token: Waker, now: Instant) -> Result<Ticket, NotSent> {
-        self.with_link(|inner| {
+        self.with_link_until(request.deadline, |inner| {
             inner.last_used = now;
             inner.link.submit(request, token, now)
         })
@@ -105,21 +138,30 @@ impl Conn {
         deadline: Option<Instant>,
         token: Waker,
     ) -> Result<Ticket, Failure> {
-        self.with_link(|inner| inner.link.confirm(cast, deadline, token))
+        self.with_link_until(deadline, |inner| inner.link.confirm(cast, deadline, token))
     }
 
     pub(crate) fn ping(&self, deadline: Option<Instant>, token: Waker) -> Result<Ticket, NotSent> {
-        self.with_link(|inner| inner.link.ping(deadline, token))
+        self.with_link_until(deadline, |inner| inner.link.ping(deadline, token))
     }
 
-    /// Wakes the token when there is room.
-    pub(crate) fn wait_for_room(&self, token: Waker) {
-        self.with_link(|inner| inner.link.wait_for_room(token));
+    /// Wakes the token when there is room; dropping the result ends the wait.
+    pub(crate) fn wait_for_room(self: &Arc<Self>, token: Waker) -> RoomWait {
+        let ticket = self.with_link(|inner| inner.link.wait_for_room(token));
+        RoomWait { conn: self.clone(), ticket }
     }
 
     /// The outcome, once.
     pub(crate) fn poll_outcome(&self, ticket: Ticket, waker: &Waker) -> Option<Outcome> {
-        self.with_link(|inner| inner.link.poll_outcome(ticket, |token| refresh(token, waker)))
+        // Whatever it replaces is dropped outside the lock: it may be the last reference to anything.
+        let mut replaced = None;
+        self.with_link(|inner| {
+            inner.link.poll_outcome(ticket, |token| {
+                if !token.will_wake(waker) {
+                    replaced = Some(std::mem::replace(token, waker.clone()));
+                }
+            })
+        })
     }
 
     /// The next item of a stream.
@@ -190,6 +232,20 @@ impl Conn {
     }
 }
 
+/// A place among those who wait for room.
+#[derive(Debug)]
+pub(crate) struct RoomWait {
+    conn: Arc<Conn>,
+    ticket: RoomTicket,
+}
+
+impl Drop for RoomWait {
+    fn drop(&mut self) {
+        let ticket = self.ticket;
+        drop(self.conn.with_link(|inner| inner.link.leave_room(ticket)));
+    }
+}
+
 /// What was lost with a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lost {
@@ -199,21 +255,15 @@ pub(crate) struct Lost {
     pub(crate) unsent_bytes: usize,
 }
 
-fn refresh(token: &mut Waker, waker: &Waker) {
-    if !token.will_wake(waker) {
-        token.clone_from(waker);
-    }
-}
-
 /// The asking side of a connection, as its pump drives it.
 pub(crate) struct Asking {
-    conn: std::sync::Arc<Conn>,
+    conn: Arc<Conn>,
     idle: Option<Duration>,
     woken: Vec<Waker>,
 }
 
 impl Asking {
-    pub(crate) fn new(conn: std::sync::Arc<Conn>, idle: Option<Duration>) -> Self {
+    pub(crate) fn new(conn: Arc<Conn>, idle: Option<Duration>) -> Self {
         Self { conn, idle, woken: Vec::new() }
     }
 
@@ -250,6 +300,9 @@ impl Side for Asking {
         self.with(|inner| {
             inner.link.poll_transmit(buffer, now);
             inner.sleeping = buffer.is_empty().then(|| pump.clone());
+            if !inner.pump.as_ref().is_some_and(|known| known.will_wake(pump)) {
+                inner.pump = Some(pump.clone());
+            }
         });
     }
 
@@ -258,13 +311,16 @@ impl Side for Asking {
     }
 
     fn poll_timeout(&mut self, io: &IoState) -> Instant {
-        let idle = self.idle;
-        let inner = self.conn.inner.lock();
-        let next = inner.link.poll_timeout(io);
-        match idle {
-            Some(idle) if inner.link.in_flight() == 0 => next.min(inner.last_used + idle),
-            _ => next,
+        let mut inner = self.conn.inner.lock();
+        let mut next = inner.link.poll_timeout(io);
+        if let Some(idle) = self.idle
+            && *inner.link.phase() == Phase::Up
+            && inner.link.is_quiet()
+        {
+            next = next.min(inner.last_used + idle);
         }
+        inner.looks_at = Some(next);
+        next
     }
 
     fn handle_timeout(&mut self, now: Instant, io: &IoState) -> Result<(), LossCause> {
@@ -287,8 +343,8 @@ impl Side for Asking {
         }
     }
 
-    fn pause_max(&mut self) -> Duration {
-        self.conn.inner.lock().link.pause_max()
+    fn suspended(&mut self, now: Instant) -> Option<Duration> {
+        self.conn.inner.lock().link.suspended(now)
     }
 }
 

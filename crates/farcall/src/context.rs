@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::binding;
 use crate::config::Config;
 use crate::discovery::Discovery;
+use crate::heartbeat::Heart;
 use crate::logging::{RateLimit, limited};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
@@ -30,6 +31,7 @@ pub(crate) struct Context {
     pub(crate) metrics: Metrics,
     pub(crate) discovery: Arc<dyn Discovery>,
     pub(crate) logs: RateLimit,
+    pub(crate) heart: Arc<Heart>,
     /// What references in messages read by this node are bound to.
     binding: OnceLock<Weak<dyn Any + Send + Sync>>,
     keyring: RwLock<Keyring>,
@@ -50,8 +52,9 @@ impl Context {
         keyring: Keyring,
         registry: Arc<Registry>,
         discovery: Arc<dyn Discovery>,
-    ) -> Result<Arc<Self>, getrandom::Error> {
-        let incarnation = Incarnation(u64::from_le_bytes(random()?));
+    ) -> std::io::Result<Arc<Self>> {
+        let incarnation = Incarnation(u64::from_le_bytes(random().map_err(std::io::Error::other)?));
+        let heart = Heart::start(config.tick, config.tick_intensity)?;
         Ok(Arc::new(Self {
             name,
             incarnation,
@@ -60,6 +63,7 @@ impl Context {
             metrics: Metrics::default(),
             discovery,
             logs: RateLimit::new(),
+            heart,
             binding: OnceLock::new(),
             keyring: RwLock::new(keyring),
             draining: AtomicBool::new(false),
@@ -99,25 +103,9 @@ impl Context {
         }
     }
 
-    fn params(&self) -> PeerParams {
-        let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-        let limits = self.limits();
-        PeerParams {
-            message_bytes_max: number(limits.message_bytes_max),
-            fragment_bytes: number(limits.fragment_bytes),
-            in_flight_max: number(limits.in_flight_max),
-            reassembly_bytes_max: number(limits.reassembly_bytes_max),
-            tick_ms: u32::try_from(limits.tick.as_millis()).unwrap_or(u32::MAX),
-            tick_intensity: limits.tick_intensity,
-            compress: crate::compress::INFLATES,
-            flags: 0,
-            extensions: Default::default(),
-        }
-    }
-
-    /// What a peer on the loopback of this node itself would have announced.
-    pub(crate) fn own_params(&self) -> PeerParams {
-        self.params()
+    /// What this node announces of itself; its own loopback takes it as the peer's too.
+    pub(crate) fn params(&self) -> PeerParams {
+        self.limits().announce(crate::compress::INFLATES)
     }
 
     /// The bounds of each connection.

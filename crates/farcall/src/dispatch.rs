@@ -28,7 +28,10 @@ pub(crate) struct Dispatch {
     /// Handlers that got something from the slice at hand.
     touched: Vec<usize>,
     chunk: Bytes,
-    pending: VecDeque<Inbound>,
+    /// What is taken in and not dispatched yet.
+    pending: std::vec::IntoIter<Inbound>,
+    /// The request at which dispatching stopped because its actor's mailbox is full.
+    held: Option<Request>,
     slice: Slice,
     /// Casts that were refused, for those who ask later: (route, number, why), the oldest forgotten first.
     refused: VecDeque<(u32, u64, Rejected)>,
@@ -51,11 +54,26 @@ struct RouteTarget {
     registration: u64,
     entry: usize,
     version: u16,
+    stream: bool,
+}
+
+impl RouteTarget {
+    /// One value is not asked of a stream, nor items of anything else: there would be no answer to give.
+    fn suits(self, kind: RequestKind) -> Result<Self, Rejected> {
+        let why = match kind {
+            RequestKind::Call if self.stream => "it is answered by many items, and one value was asked for",
+            RequestKind::Open { .. } if !self.stream => {
+                "it is answered by one value, and items were asked for"
+            }
+            _ => return Ok(self),
+        };
+        Err(Rejected::Incompatible(why.to_owned()))
+    }
 }
 
 struct Handler {
     registration: Arc<Registration>,
-    items: VecDeque<Item>,
+    items: Vec<Item>,
     bytes: usize,
 }
 
@@ -75,7 +93,8 @@ impl Dispatch {
             handlers: Vec::new(),
             touched: Vec::new(),
             chunk: Bytes::new(),
-            pending: VecDeque::new(),
+            pending: Vec::new().into_iter(),
+            held: None,
             slice: Slice::default(),
             refused: VecDeque::new(),
             forgotten: false,
@@ -92,8 +111,7 @@ impl Dispatch {
             // A place whose actor is gone is used again, so that the table does not grow with restarts.
             let free =
                 self.handlers.iter().position(|old| !old.registration.is_alive() && old.items.is_empty());
-            let fresh =
-                Handler { registration: resolved.registration.clone(), items: VecDeque::new(), bytes: 0 };
+            let fresh = Handler { registration: resolved.registration.clone(), items: Vec::new(), bytes: 0 };
             match free.and_then(|index| self.handlers.get_mut(index).map(|place| (index, place))) {
                 Some((index, place)) => {
                     *place = fresh;
@@ -105,8 +123,8 @@ impl Dispatch {
                 }
             }
         });
-        let Resolved { registration, entry, version } = resolved;
-        Ok(RouteTarget { handler, registration: registration.id(), entry, version })
+        let Resolved { registration, entry, version, stream } = resolved;
+        Ok(RouteTarget { handler, registration: registration.id(), entry, version, stream })
     }
 
     fn holds(&self, target: &RouteTarget) -> bool {
@@ -140,7 +158,14 @@ impl Dispatch {
     /// Dispatches what is pending; an instant if an actor's mailbox is full and worth waiting for.
     fn dispatch(&mut self, now: Instant, pump: &Waker) -> Option<Instant> {
         let mut wait = None;
-        while let Some(item) = self.pending.pop_front() {
+        loop {
+            let item = match self.held.take() {
+                Some(request) => Inbound::Request(request),
+                None => match self.pending.next() {
+                    Some(item) => item,
+                    None => break,
+                },
+            };
             match item {
                 Inbound::Define { definition, .. } => {
                     let generation = self.context.registry.generation();
@@ -149,7 +174,7 @@ impl Dispatch {
                 }
                 Inbound::Request(request) => {
                     if let Err(request) = self.request(request, now, pump) {
-                        self.pending.push_front(Inbound::Request(*request));
+                        self.held = Some(*request);
                         wait = Some(now + self.context.config.mailbox_patience);
                         break;
                     }
@@ -167,7 +192,7 @@ impl Dispatch {
         if !matches!(request.kind, RequestKind::Cast { .. }) {
             self.port.forget_cancelled_slot(request.id.slot);
         }
-        let target = match self.target(request.route) {
+        let target = match self.target(request.route).and_then(|target| target.suits(request.kind)) {
             Ok(target) => target,
             Err(rejected) => {
                 self.refuse(&request, rejected);
@@ -210,7 +235,7 @@ impl Dispatch {
         let RouteTarget { entry, version, .. } = target;
         let item =
             Item { want, id: request.id, entry, version, deadline, compressed: request.compressed, payload };
-        handler.items.push_back(item);
+        handler.items.push(item);
         if request.kind == RequestKind::Deliver {
             self.port.pump(|link, _, _| link.reply(request.id, false, Body::Borrowed(&[])));
         }
@@ -266,7 +291,7 @@ impl Dispatch {
 }
 
 /// A batch that needs little of a large chunk gets its own copy, so that one waiting item does not hold it all.
-fn own_chunk(chunk: &Bytes, items: &mut VecDeque<Item>, bytes: usize) -> Bytes {
+fn own_chunk(chunk: &Bytes, items: &mut [Item], bytes: usize) -> Bytes {
     if chunk.len() < CHUNK_SHARED_MIN || bytes >= chunk.len() / 4 {
         return chunk.clone();
     }
@@ -305,7 +330,7 @@ impl Side for Dispatch {
     }
 
     fn advance(&mut self, buffer: &mut BytesMut, now: Instant, pump: &Waker) -> Result<Progress, LossCause> {
-        if self.pending.is_empty() {
+        if self.held.is_none() && self.pending.len() == 0 {
             let (slice, woken) = (&mut self.slice, &mut self.woken);
             let result = self.port.pump(|link, sleeping, last_used| {
                 if !link.wants_read() {
@@ -325,7 +350,7 @@ impl Side for Dispatch {
                 return Ok(Progress::Paused(None));
             }
             self.chunk = std::mem::take(&mut self.slice.chunk);
-            self.pending.extend(self.slice.items.drain(..));
+            self.pending = std::mem::take(&mut self.slice.items).into_iter();
         }
         if let Some(until) = self.dispatch(now, pump) {
             return Ok(Progress::Paused(Some(until)));
@@ -377,7 +402,7 @@ impl Side for Dispatch {
         None
     }
 
-    fn pause_max(&mut self) -> Duration {
-        self.port.pump(|link, _, _| link.pause_max())
+    fn suspended(&mut self, now: Instant) -> Option<Duration> {
+        self.port.pump(|link, _, _| link.suspended(now))
     }
 }

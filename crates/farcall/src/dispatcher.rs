@@ -4,14 +4,14 @@
 //! end up in one connection. The dispatcher actor then sees to it that exactly one living client actor works for
 //! it: it starts one, or a new one when the old one died.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use actix::{Actor, Addr, Context as ActorCtx, Handler, Message};
 use farcall_proto::failure::NotSent;
 use farcall_proto::peer::{NodeName, Target};
 use hashbrown::HashMap;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::acceptor::{Acceptors, Stop};
 use crate::client::{Client, ClientActor, ConnKey, Dial, Way};
@@ -23,7 +23,18 @@ use crate::context::Context;
 pub(crate) struct Clients {
     context: Arc<Context>,
     table: RwLock<HashMap<ConnKey, Arc<Client>, ahash::RandomState>>,
+    /// Connections used lately, each in the place that its node points to: found without hashing a name.
+    recent: [Mutex<Option<(Target, Arc<Conn>)>>; RECENT],
     dispatcher: Addr<Dispatcher>,
+}
+
+/// How many connections are kept at hand; a power of two.
+const RECENT: usize = 8;
+
+/// The place of a target. Clones of a target share the name's address, and have the same place.
+fn place(target: &Target) -> usize {
+    let key = target.key().map_or(0, |key| usize::try_from(key.hash() & 0xff).unwrap_or(0));
+    ((target.node().as_str().as_ptr().addr() >> 4) ^ key) % RECENT
 }
 
 /// Idle entries are looked for when the table has grown by this many.
@@ -33,7 +44,8 @@ impl Clients {
     /// Starts the dispatcher on this arbiter.
     pub(crate) fn new(context: Arc<Context>, acceptors: Arc<Acceptors>) -> Self {
         let dispatcher = Dispatcher { acceptors, clients: HashMap::default() }.start();
-        Self { context, table: RwLock::default(), dispatcher }
+        let recent = Default::default();
+        Self { context, table: RwLock::default(), recent, dispatcher }
     }
 
     fn key(&self, target: &Target) -> ConnKey {
@@ -51,7 +63,7 @@ impl Clients {
         let mut table = self.table.write();
         if table.len() % TIDY_EVERY == TIDY_EVERY - 1 {
             let now = Instant::now();
-            // Nobody else holds it: no caller is about to use it.
+            // Nobody else holds it: no caller is about to use it, and no task works for it.
             table.retain(|_, client| Arc::strong_count(client) > 1 || !client.is_idle(now));
         }
         let client = table
@@ -64,6 +76,22 @@ impl Clients {
 
     /// The connection to use for this target now.
     pub(crate) fn conn(&self, target: &Target, now: Instant) -> Result<Arc<Conn>, NotSent> {
+        let recent = self.recent.get(place(target));
+        if let Some(recent) = recent
+            && let Some((to, conn)) = &*recent.lock()
+            && to == target
+            && !conn.is_retired()
+        {
+            return Ok(conn.clone());
+        }
+        let conn = self.find_conn(target, now);
+        if let (Some(recent), Ok(conn)) = (recent, &conn) {
+            *recent.lock() = Some((target.clone(), conn.clone()));
+        }
+        conn
+    }
+
+    fn find_conn(&self, target: &Target, now: Instant) -> Result<Arc<Conn>, NotSent> {
         let client = self.client(target);
         match client.way(now) {
             Way::Conn(conn) => Ok(conn),
@@ -112,7 +140,8 @@ impl Clients {
 /// The actor that starts client actors.
 pub(crate) struct Dispatcher {
     acceptors: Arc<Acceptors>,
-    clients: HashMap<*const Client, (Arc<Client>, Addr<ClientActor>), ahash::RandomState>,
+    /// Weak, so that a target nobody uses can be forgotten; the address of one stays its own as long as it is here.
+    clients: HashMap<*const Client, (Weak<Client>, Addr<ClientActor>), ahash::RandomState>,
 }
 
 impl Actor for Dispatcher {
@@ -136,12 +165,12 @@ impl Handler<Ensure> for Dispatcher {
         let key = Arc::as_ptr(&client);
         let living = self.clients.get(&key).map(|(_, actor)| actor.clone()).filter(Addr::connected);
         let actor = living.unwrap_or_else(|| {
-            self.clients.retain(|_, (client, actor)| actor.connected() && Arc::strong_count(client) > 2);
-            let actor = ClientActor::new(client.clone(), self.acceptors.clone()).start();
-            self.clients.insert(key, (client, actor.clone()));
+            self.clients.retain(|_, (client, actor)| actor.connected() && client.strong_count() > 0);
+            let actor = ClientActor::new(self.acceptors.clone()).start();
+            self.clients.insert(key, (Arc::downgrade(&client), actor.clone()));
             actor
         });
-        actor.do_send(Dial(conn));
+        actor.do_send(Dial { client, conn });
     }
 }
 
@@ -159,6 +188,7 @@ impl Handler<StopClients> for Dispatcher {
 
     fn handle(&mut self, StopClients { node }: StopClients, _: &mut Self::Context) {
         self.clients.retain(|_, (client, actor)| {
+            let Some(client) = client.upgrade() else { return false };
             let chosen = node.as_ref().is_none_or(|node| client.node() == node);
             if chosen {
                 actor.do_send(Stop);

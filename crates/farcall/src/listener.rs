@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, AsyncContext, Context as ActorCtx, Handler};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
@@ -106,7 +106,9 @@ async fn accept_loop(
                     continue;
                 }
                 let half_open = HalfOpen::new(&context, permit);
-                acceptor::accept(stream, from, &context, &acceptors, half_open);
+                let heart = context.heart.clone();
+                let follow = move |stream: &TcpStream| heart.follow(stream).ok();
+                acceptor::accept(stream, from, &context, &acceptors, half_open, follow);
             }
             Err(error) => {
                 limited!(

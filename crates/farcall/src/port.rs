@@ -113,9 +113,10 @@ impl AnswerPort {
         &self.context.metrics
     }
 
-    /// One rate-limited line about something refused.
+    /// One rate-limited line about something refused. Names in `what` may be the peer's: they cannot begin a new line.
     pub(crate) fn note_refused(&self, reason: &'static str, what: &str) {
-        self.context.log_limited(log::Level::Warn, reason, &self.peer, what);
+        let what = what.replace(char::is_control, "\u{fffd}");
+        self.context.log_limited(log::Level::Warn, reason, &self.peer, &what);
     }
 
     pub(crate) fn message_bytes_max(&self) -> usize {

@@ -59,6 +59,8 @@ pub(crate) struct Resolved {
     pub(crate) entry: usize,
     /// The layout the sender writes.
     pub(crate) version: u16,
+    /// Whether it is answered by many items.
+    pub(crate) stream: bool,
 }
 
 /// Why a name could not be registered.
@@ -261,7 +263,8 @@ impl Registry {
         let entry = found.ok_or(Rejected::NoSuchMessage)?;
         let info = registration.messages.get(entry).ok_or(Rejected::NoSuchMessage)?;
         check_layout(info, route)?;
-        Ok(Resolved { registration, entry, version: route.version })
+        let stream = info.stream;
+        Ok(Resolved { registration, entry, version: route.version, stream })
     }
 }
 

@@ -53,6 +53,7 @@ pub struct ClientLink<T> {
     phase: Phase,
     limits: Limits,
     message_bytes_max: usize,
+    routes_max: usize,
     inbox: Inbox,
     outbox: Outbox,
     requests: Requests<T>,
@@ -82,6 +83,7 @@ impl<T> ClientLink<T> {
         Self {
             phase: Phase::Opening,
             message_bytes_max: limits.message_bytes_max,
+            routes_max: limits.routes_max,
             inbox: Inbox::new(&limits),
             outbox: Outbox::new(limits.fragment_bytes.min(FRAGMENT_BYTES_OPENING), reassembly),
             requests: Requests::new(limits.in_flight_max),
@@ -113,6 +115,7 @@ impl<T> ClientLink<T> {
         let agreed = Agreed::new(&self.limits, peer);
         self.outbox.limit(agreed.fragment_bytes, agreed.reassembly);
         self.requests.limit(peer.in_flight_max as usize);
+        self.routes_max = agreed.routes_max;
         self.message_bytes_max = agreed.message_bytes_max;
         self.liveness.peer_tick(agreed.peer_tick, now);
         let waiting = self.requests.waiting();
@@ -268,7 +271,7 @@ impl<T> ClientLink<T> {
         }
         self.check_room(bytes, needs_slot)?;
         let (routes, outbox) = (&mut self.routes, &mut self.outbox);
-        let defined = routes.route(key, self.limits.routes_max, |number, definition| {
+        let defined = routes.route(key, self.routes_max, |number, definition| {
             outbox.control(|out| frame::write_define(number, definition, out));
         });
         match defined {
@@ -456,7 +459,7 @@ impl<T> ClientLink<T> {
 
     /// Nothing in flight and nothing to write: the link can be closed without harm.
     pub fn is_quiet(&self) -> bool {
-        self.requests.live() == 0 && self.outbox.unsent_bytes() == 0 && self.room.is_empty()
+        self.requests.unanswered() == 0 && self.outbox.unsent_bytes() == 0 && self.room.is_empty()
     }
 
     /// The connection is gone, or was never made. Every request that waits is told: what was surely not written
@@ -545,7 +548,7 @@ impl<T> ClientLink<T> {
 
     /// Requests without an answer.
     pub fn in_flight(&self) -> usize {
-        self.requests.live()
+        self.requests.unanswered()
     }
 
     /// Bytes queued and not yet written.
@@ -558,9 +561,9 @@ impl<T> ClientLink<T> {
         self.inbox.reassembly_bytes()
     }
 
-    /// How long this node may have slept before the connection counts as stale.
-    pub fn pause_max(&self) -> std::time::Duration {
-        self.liveness.pause_max()
+    /// How long this node stood still, if its peer may have given it up meanwhile; see [`Liveness::suspended`].
+    pub fn suspended(&self, now: Instant) -> Option<std::time::Duration> {
+        self.liveness.suspended(now)
     }
 }
 

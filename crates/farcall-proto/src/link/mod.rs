@@ -81,7 +81,41 @@ struct Agreed {
     fragment_bytes: usize,
     message_bytes_max: usize,
     reassembly: outbox::Reassembly,
+    routes_max: usize,
     peer_tick: Duration,
+}
+
+/// Numbers of optional values in [`handshake::PeerParams::extensions`].
+const STREAMS_MAX: u16 = 1;
+const ROUTES_MAX: u16 = 2;
+
+/// An optional limit of the peer; one that does not announce it has none of its own to be broken.
+fn announced(peer: &handshake::PeerParams, number: u16) -> usize {
+    let value = peer.extensions.find(number).and_then(|value| value.try_into().ok());
+    value.map_or(usize::MAX, |value| u32::from_le_bytes(value) as usize)
+}
+
+impl Limits {
+    /// What this side announces in the handshake; `compress` is the set of codecs it inflates.
+    pub fn announce(&self, compress: u8) -> handshake::PeerParams {
+        let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        let mut extensions = handshake::Extensions::default();
+        for (key, value) in [(STREAMS_MAX, self.streams_max), (ROUTES_MAX, self.routes_max)] {
+            // Two short values with numbers of their own: there is room for them.
+            let _ = extensions.insert(key, &number(value).to_le_bytes());
+        }
+        handshake::PeerParams {
+            message_bytes_max: number(self.message_bytes_max),
+            fragment_bytes: number(self.fragment_bytes),
+            in_flight_max: number(self.in_flight_max),
+            reassembly_bytes_max: number(self.reassembly_bytes_max),
+            tick_ms: u32::try_from(self.tick.as_millis()).unwrap_or(u32::MAX),
+            tick_intensity: self.tick_intensity,
+            compress,
+            flags: 0,
+            extensions,
+        }
+    }
 }
 
 /// No peer gets smaller fragments than this, whatever it announces.
@@ -101,8 +135,9 @@ impl Agreed {
                 .min(reassembly_bytes_max.saturating_sub(frame::HEAD_BYTES_MAX)),
             reassembly: outbox::Reassembly {
                 bytes_max: reassembly_bytes_max,
-                streams_max: limits.streams_max,
+                streams_max: limits.streams_max.min(announced(peer, STREAMS_MAX)),
             },
+            routes_max: limits.routes_max.min(announced(peer, ROUTES_MAX)),
             peer_tick: Duration::from_millis(u64::from(peer.tick_ms)).max(TICK_MIN),
         }
     }

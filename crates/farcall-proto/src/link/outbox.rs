@@ -277,7 +277,8 @@ impl Outbox {
         }
     }
 
-    /// Bytes not yet written, those of the batch in the writer's hands included.
+    /// Bytes not yet written, those of the batch in the writer's hands included. The heads of fragments count from
+    /// when they are made.
     pub fn unsent_bytes(&self) -> usize {
         self.queued + self.batch.bytes
     }
@@ -335,7 +336,7 @@ impl Outbox {
         self.next_entry += 1;
         let total = head.as_bytes().len() - 4 + body.len();
         let entry = Entry { number, head: head.sealed(body.len()), body, total, sent: 0, stream: 0 };
-        self.queued += total;
+        self.queued += 4 + total;
         self.entries += 1;
         let queue = self.lanes.entry(lane).or_default();
         if queue.is_empty() {
@@ -421,7 +422,7 @@ impl Outbox {
             self.batch.begun.push((entry.number, buffer.len()));
             buffer.extend_from_slice(entry.head.as_bytes());
             buffer.extend_from_slice(&entry.body);
-            self.queued -= entry.total;
+            self.queued -= 4 + entry.total;
             self.entries -= 1;
             queue.pop_front();
             return true;
@@ -448,6 +449,8 @@ impl Outbox {
         if entry.sent == entry.total {
             self.started -= 1;
             self.started_bytes -= entry.total;
+            // Its `len`, which did not travel: each fragment has its own.
+            self.queued -= 4;
             self.entries -= 1;
             queue.pop_front();
         }
@@ -499,7 +502,7 @@ impl Outbox {
             self.lanes.remove(&lane);
             self.turn.retain(|waiting| *waiting != lane);
         }
-        self.queued -= rest;
+        self.queued -= 4 + rest;
         self.entries -= 1;
         self.started -= 1;
         self.started_bytes -= total;
@@ -507,11 +510,10 @@ impl Outbox {
         false
     }
 
-    /// The connection ended with `written` bytes of the last batch accepted by the socket. Nothing goes out any
-    /// more: what waited is freed, and what remains is the answer to which frames had gone.
+    /// The connection ended with `written` bytes of the last batch accepted by the socket; `usize::MAX` when nobody
+    /// knows how many, which counts as all. Nothing goes out any more: what waited is freed, and what remains is the answer to which frames had gone.
     pub fn end(&mut self, written: usize) -> Written {
         let small = written.saturating_sub(self.batch.control_bytes) as u64;
-        // Whoever cannot know how much was written says `usize::MAX`: all of the batch may have left.
         let small_end = self.taken.min(self.batch.segment_start.saturating_add(small));
         let begun = self.batch.begun.iter().filter(|(_, at)| *at >= written).map(|(number, _)| *number);
         let waiting = self.lanes.values().flatten().filter(|entry| entry.sent == 0);

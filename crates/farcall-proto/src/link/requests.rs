@@ -156,6 +156,8 @@ pub(super) struct Requests<T> {
     slots: Vec<Slot<T>>,
     free: Option<u32>,
     live: usize,
+    /// Those of them without an answer.
+    unanswered: usize,
     max: usize,
     earliest: Option<Instant>,
     /// Not before this are the deadlines looked at again.
@@ -171,6 +173,7 @@ impl<T> Requests<T> {
             slots: Vec::new(),
             free: None,
             live: 0,
+            unanswered: 0,
             max,
             earliest: None,
             next_scan: None,
@@ -195,8 +198,14 @@ impl<T> Requests<T> {
     }
 
     /// Requests without an answer, and answers nobody took yet.
+    #[cfg(test)]
     pub(super) fn live(&self) -> usize {
         self.live
+    }
+
+    /// Requests without an answer: what a connection has to stay for. Answers nobody took yet need no connection.
+    pub(super) fn unanswered(&self) -> usize {
+        self.unanswered
     }
 
     /// How many more there may be.
@@ -249,6 +258,7 @@ impl<T> Requests<T> {
             self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
         }
         self.live += 1;
+        self.unanswered += 1;
         match self.slots.get_mut(id.slot as usize) {
             Some(slot) => {
                 if let State::Free { next } = slot.state {
@@ -269,9 +279,10 @@ impl<T> Requests<T> {
 
     /// Stores the outcome; gives the token back. None for a late answer: its caller was already told otherwise.
     pub(super) fn complete(&mut self, id: RequestId, outcome: Outcome, now: Instant) -> Option<T> {
-        let slot = self.slot(id)?;
+        let slot = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
         match &mut slot.state {
             State::Waiting(_) => {
+                self.unanswered -= 1;
                 slot.deadline = None;
                 let before = std::mem::replace(&mut slot.state, State::Done { outcome, since: now });
                 match before {
@@ -280,6 +291,7 @@ impl<T> Requests<T> {
                 }
             }
             State::Items(queue) if queue.end.is_none() => {
+                self.unanswered -= 1;
                 slot.deadline = None;
                 queue.end = Some(outcome);
                 queue.token.take()
@@ -319,6 +331,12 @@ impl<T> Requests<T> {
             self.free = Some(id.slot);
         }
         self.live -= 1;
+        let answered = match &state {
+            State::Waiting(_) => false,
+            State::Items(queue) => queue.end.is_some(),
+            State::Free { .. } | State::Done { .. } => true,
+        };
+        self.unanswered -= usize::from(!answered);
         Some(state)
     }
 
@@ -497,7 +515,9 @@ mod tests {
         let now = Instant::now();
         let mut table = Requests::new(10);
         let id = table.insert(FRAME, None, 7);
+        assert_eq!((table.live(), table.unanswered()), (1, 1));
         assert_eq!(table.complete(id, answered(b""), now), Some(7));
+        assert_eq!((table.live(), table.unanswered()), (1, 0), "an answer nobody took needs no connection");
         assert_eq!(table.complete(id, answered(b""), now), None);
         assert!(table.poll(Ticket(id), |_| ()).is_some());
         assert!(!table.knows(Ticket(id)));

@@ -6,7 +6,7 @@ use super::ProtocolError;
 use super::frame::Definition;
 
 /// A definition, borrowed: what a caller looks up for each request, without allocating.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RouteKey<'a> {
     /// The registered name of the actor.
     pub actor: &'a str,
@@ -18,6 +18,9 @@ pub struct RouteKey<'a> {
     pub fingerprint: u64,
     /// The actor version required, as a semver requirement; empty for any.
     pub requirement: &'a str,
+    /// A number that stands for message, version and fingerprint, the same for equal ones in this process and never for
+    /// different ones: with it a route that was used lately is found without hashing its names.
+    pub identity: Option<std::num::NonZeroUsize>,
 }
 
 impl RouteKey<'_> {
@@ -29,6 +32,17 @@ impl RouteKey<'_> {
             fingerprint: self.fingerprint,
             requirement: self.requirement.to_owned(),
         }
+    }
+}
+
+impl std::hash::Hash for RouteKey<'_> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        // As a `Definition` hashes: the identity is no part of what is looked up.
+        self.actor.hash(state);
+        self.message.hash(state);
+        self.version.hash(state);
+        self.fingerprint.hash(state);
+        self.requirement.hash(state);
     }
 }
 
@@ -58,8 +72,29 @@ pub(super) struct RouteTable {
     actors: HashMap<String, u32, ahash::RandomState>,
     /// Casts sent per route; the n-th one can be asked about.
     casts: Vec<u64>,
+    /// Routes used lately, each in the place that its key points to.
+    recent: [Option<Recent>; RECENT],
     /// Casts that were counted and then not sent, for they are larger than the peer takes.
     refused: Vec<RefusedCast>,
+}
+
+/// A route used lately, whose key requires no version.
+#[derive(Debug)]
+struct Recent {
+    identity: std::num::NonZeroUsize,
+    actor: Box<str>,
+    route: Route,
+}
+
+/// How many routes are kept at hand; a power of two.
+const RECENT: usize = 16;
+
+impl Recent {
+    /// The place of a key. Addresses differ above their lowest bits, names often in their last byte.
+    fn place(identity: std::num::NonZeroUsize, actor: &str) -> usize {
+        let last = actor.as_bytes().last().copied().unwrap_or_default();
+        ((identity.get() >> 4) ^ usize::from(last) ^ actor.len()) % RECENT
+    }
 }
 
 #[derive(Debug)]
@@ -81,6 +116,30 @@ pub(super) enum NoRoute {
 impl RouteTable {
     /// The route of a key; a new one is announced through `define`.
     pub(super) fn route(
+        &mut self,
+        key: &RouteKey<'_>,
+        routes_max: usize,
+        define: impl FnOnce(u32, &Definition),
+    ) -> Result<Route, NoRoute> {
+        let identity = if key.requirement.is_empty() { key.identity } else { None };
+        let place = identity.map(|identity| (Recent::place(identity, key.actor), identity));
+        if let Some((place, identity)) = place
+            && let Some(Some(recent)) = self.recent.get(place)
+            && recent.identity == identity
+            && *recent.actor == *key.actor
+        {
+            return Ok(recent.route);
+        }
+        let route = self.look_up(key, routes_max, define)?;
+        if let Some((place, identity)) = place
+            && let Some(recent) = self.recent.get_mut(place)
+        {
+            *recent = Some(Recent { identity, actor: key.actor.into(), route });
+        }
+        Ok(route)
+    }
+
+    fn look_up(
         &mut self,
         key: &RouteKey<'_>,
         routes_max: usize,

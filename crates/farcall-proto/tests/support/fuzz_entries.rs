@@ -62,7 +62,8 @@ pub fn link_client(input: &[u8]) {
     let now = Instant::now();
     let mut link = ClientLink::new(limits.clone(), now);
     link.handle_connected(&peer(), now);
-    let route = RouteKey { actor: "a", message: "m", version: 1, fingerprint: 1, requirement: "" };
+    let route =
+        RouteKey { actor: "a", message: "m", version: 1, fingerprint: 1, requirement: "", identity: None };
     let kinds = [SubmitKind::Call, SubmitKind::Deliver, SubmitKind::Open { window: 512 }, SubmitKind::Call];
     let mut tickets = Vec::new();
     for (kind, token) in kinds.into_iter().zip(0u32..) {
@@ -84,7 +85,7 @@ pub fn link_client(input: &[u8]) {
         }
         assert!(link.unsent_bytes() <= (2 << 20) + limits.unsent_bytes_max, "pongs are bounded");
         if let Some(ticket) = tickets.get(2) {
-            while let NextItem::Item { .. } = link.poll_item(*ticket, || 2) {}
+            while let NextItem::Item { .. } | NextItem::Opened = link.poll_item(*ticket, || 2) {}
         }
     }
     link.expire(now + Duration::from_secs(60));
@@ -92,7 +93,7 @@ pub fn link_client(input: &[u8]) {
     link.poll_woken(&mut woken);
     for (at, ticket) in tickets.into_iter().enumerate() {
         match at {
-            2 => while let NextItem::Item { .. } = link.poll_item(ticket, || 2) {},
+            2 => while let NextItem::Item { .. } | NextItem::Opened = link.poll_item(ticket, || 2) {},
             _ => assert!(link.poll_outcome(ticket, |_| ()).is_some(), "every request ends"),
         }
         let token = u32::try_from(at).unwrap_or(u32::MAX);

@@ -35,7 +35,7 @@ pub fn params(limits: &Limits) -> PeerParams {
 
 /// A route by the names of its actor and its message.
 pub fn route<'a>(actor: &'a str, message: &'a str) -> RouteKey<'a> {
-    RouteKey { actor, message, version: 1, fingerprint: 7, requirement: "" }
+    RouteKey { actor, message, version: 1, fingerprint: 7, requirement: "", identity: None }
 }
 
 /// An asking and an answering link, the bytes between them, and the clock.

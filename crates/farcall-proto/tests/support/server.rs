@@ -83,7 +83,7 @@ impl Server {
         self.received.push(Received { actor: actor.clone(), payload: payload.clone(), kind, deadline_ms });
         match (kind, message.as_str()) {
             (RequestKind::Cast { nth }, _) => {
-                assert_eq!(nth as usize, self.casts[route as usize].len());
+                assert_eq!(usize::try_from(nth).unwrap(), self.casts[route as usize].len());
                 self.casts[route as usize].push(payload);
             }
             (RequestKind::Deliver, _) => link.reply(id, false, Body::Borrowed(&[])),

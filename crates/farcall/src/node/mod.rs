@@ -101,7 +101,6 @@ impl Node {
         let messages = A::entries().iter().map(crate::batch::Entry::info).collect();
         let registry = &self.0.caller.context.registry;
         let id = registry.insert(name, messages, actor.recipient())?;
-        self.0.caller.context.metrics.names.set(registry.len() as u64);
         Ok(NameGuard::new(registry.clone(), name, id))
     }
 
@@ -419,9 +418,12 @@ impl Node {
         self.0.acceptors.stop(Some(node))
     }
 
-    /// The counters and gauges of this node.
+    /// The counters and gauges of this node at this moment. Each is read by itself, so two that belong together
+    /// may differ by what happens meanwhile.
     pub fn metrics(&self) -> MetricsSnapshot {
-        self.0.caller.context.metrics.snapshot()
+        let context = &self.0.caller.context;
+        context.metrics.names.set(context.registry.len() as u64);
+        context.metrics.snapshot()
     }
 
     /// Whether it is shutting down.

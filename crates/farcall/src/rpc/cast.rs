@@ -12,7 +12,7 @@ use farcall_proto::peer::Target;
 use super::encode::with_encoded;
 use super::exchange::{Exchange, Site, Times, packed};
 use super::{Caller, Named};
-use crate::conn::{Conn, Encoded};
+use crate::conn::{Conn, Encoded, RoomWait};
 use crate::error::CallError;
 use crate::message::RemoteMessage;
 
@@ -94,12 +94,14 @@ impl Acked for Result<Sent<'_>, CallError> {
         let times = Times::default();
         let mut exchange: Exchange =
             times.exchange(SubmitKind::Deliver, caller.context.config.call_timeout, caller, now);
+        let mut room: Option<RoomWait> = None;
         let outcome = std::future::poll_fn(|cx| {
             if !exchange.is_waiting() {
+                drop(room.take());
                 match conn.confirm(casted, Some(exchange.deadline()), cx.waker().clone()) {
                     Ok(ticket) => exchange.adopt(conn.clone(), ticket),
                     Err(Failure::NotSent(NotSent::QueueFull { .. })) => {
-                        conn.wait_for_room(cx.waker().clone());
+                        room = Some(conn.wait_for_room(cx.waker().clone()));
                         return std::task::Poll::Pending;
                     }
                     Err(failure) => return std::task::Poll::Ready(Outcome::Failure(failure)),

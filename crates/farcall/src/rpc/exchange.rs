@@ -1,6 +1,7 @@
 //! One request and its answer, from the first byte to the outcome: waits for room if it must, then for the answer.
 
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -15,7 +16,7 @@ use tokio::time::Sleep;
 
 use super::{Caller, Named};
 use crate::compress;
-use crate::conn::{Conn, Encoded};
+use crate::conn::{Conn, Encoded, RoomWait};
 use crate::message::MessageInfo;
 
 /// What a request is, besides its bytes.
@@ -32,11 +33,15 @@ pub(super) struct Layout<'a> {
     pub(super) name: &'a str,
     pub(super) version: u16,
     pub(super) fingerprint: u64,
+    /// Stands for the three above, if they are those of a type of this program.
+    pub(super) identity: Option<NonZeroUsize>,
 }
 
 impl From<&'static MessageInfo> for Layout<'static> {
     fn from(info: &'static MessageInfo) -> Self {
-        Self { name: info.name, version: info.version, fingerprint: info.fingerprint }
+        // A static of its own per layout: its address stands for it.
+        let identity = NonZeroUsize::new(std::ptr::from_ref(info).addr());
+        Self { name: info.name, version: info.version, fingerprint: info.fingerprint, identity }
     }
 }
 
@@ -48,6 +53,7 @@ impl<'a> Site<'a> {
             version: self.message.version,
             fingerprint: self.message.fingerprint,
             requirement: self.actor.requirement,
+            identity: self.message.identity,
         }
     }
 
@@ -90,7 +96,7 @@ pub(super) struct Exchange {
 
 enum State {
     /// Queued nowhere yet: the queue is full.
-    Room { conn: Arc<Conn>, payload: Bytes, sleep: Pin<Box<Sleep>> },
+    Room { wait: Option<RoomWait>, payload: Bytes, sleep: Pin<Box<Sleep>> },
     /// Submitted.
     Waiting { conn: Arc<Conn>, ticket: Ticket },
     /// Ended, or never begun.
@@ -125,8 +131,8 @@ impl Exchange {
                     Encoded::Large(bytes) => bytes,
                 };
                 let sleep = Box::pin(tokio::time::sleep_until(self.room_until.into()));
-                conn.wait_for_room(waker.clone());
-                self.state = State::Room { conn, payload, sleep };
+                let wait = Some(conn.wait_for_room(waker.clone()));
+                self.state = State::Room { wait, payload, sleep };
                 Ok(())
             }
             Err((failure, _)) => Err(failure.into()),
@@ -164,15 +170,16 @@ impl Exchange {
                     return Poll::Ready(outcome);
                 }
                 State::Done => return Poll::Ready(Outcome::Failure(NotSent::AlreadyTaken.into())),
-                State::Room { conn, payload, sleep } => {
+                State::Room { wait, payload, sleep } => {
+                    // The place is given up first: whoever looks for room now must not stand in its own way.
+                    drop(wait.take());
                     let expired = sleep.as_mut().poll(cx).is_ready();
                     let (payload, now) = (payload.clone(), Instant::now());
                     let encoded = Encoded::Large(payload);
                     match submit(caller, site, self.kind, self.deadline, &encoded, cx.waker(), now) {
                         Ok((conn, ticket)) => self.state = State::Waiting { conn, ticket },
                         Err((NotSent::QueueFull { .. }, Some(fuller))) if !expired => {
-                            fuller.wait_for_room(cx.waker().clone());
-                            *conn = fuller;
+                            *wait = Some(fuller.wait_for_room(cx.waker().clone()));
                             return Poll::Pending;
                         }
                         Err((failure, _)) => {

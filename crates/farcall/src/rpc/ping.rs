@@ -15,7 +15,7 @@ use crate::registry::RESERVED;
 /// Asks a peer for a sign of life; connects if need be.
 pub(crate) async fn ping(caller: &Arc<Caller>, target: &Target, timeout: Duration) -> Outcome {
     let now = Instant::now();
-    let message = Layout { name: "ping", version: 1, fingerprint: 0 };
+    let message = Layout { name: "ping", version: 1, fingerprint: 0, identity: None };
     let site = Site { target, actor: Named::from(RESERVED), message };
     let mut exchange = Exchange::new(SubmitKind::Call, timeout, timeout, now);
     std::future::poll_fn(|cx| {

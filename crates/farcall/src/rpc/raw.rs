@@ -36,8 +36,12 @@ pub struct RawCall<'a> {
 
 impl<'a> RawCall<'a> {
     fn site(&self, message: &RawMessage<'a>) -> Site<'a> {
-        let layout =
-            Layout { name: message.name, version: message.version, fingerprint: message.fingerprint };
+        let layout = Layout {
+            name: message.name,
+            version: message.version,
+            fingerprint: message.fingerprint,
+            identity: None,
+        };
         Site { target: self.target, actor: self.actor, message: layout }
     }
 

@@ -7,48 +7,29 @@
     reason = "a test that is wrong about its own data should fail loudly"
 )]
 
-mod fixture;
-
-mod actors;
-
-mod proxy;
-
-mod smoke;
-
-mod calls;
-
-mod casts;
-
-mod promises;
-
-mod many;
-
-mod keys;
-
-mod connections;
-
-mod versions;
-
 mod access;
-
-mod compression;
-
+mod actors;
 mod addresses;
-
-mod handshake;
-
-mod streams;
-
-mod local;
-
-mod references;
-
+mod calls;
+mod casts;
+mod compression;
+mod connections;
 mod describe;
-
-mod wait_for;
-
 mod drain;
-
+mod fixture;
 mod guarantees;
-
+mod handshake;
+mod heartbeat;
 mod k_cases;
+mod keys;
+mod local;
+mod many;
+mod one_at_a_time;
+mod promises;
+mod proxy;
+mod references;
+mod review;
+mod smoke;
+mod streams;
+mod versions;
+mod wait_for;
