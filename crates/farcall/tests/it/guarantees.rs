@@ -292,52 +292,6 @@ async fn g8_one_full_mailbox_does_not_delay_the_other_actors_of_a_connection_for
 }
 
 #[actix::test]
-async fn g9_a_node_that_stood_still_delivers_nothing_its_callers_have_given_up() {
-    let phone_book = PhoneBook::default();
-    let quick = |name: &str| {
-        let builder = builder(name).discovery(phone_book.clone());
-        builder.configure(|config| config.tick = Duration::from_millis(200))
-    };
-    // Beta's sockets live on a thread of their own, which will stand still; its counter does not.
-    let counter = Counter::default().start();
-    let arbiter = Arbiter::new();
-    let (sender, started) = tokio::sync::oneshot::channel();
-    let starting = quick("beta");
-    arbiter.spawn(async move {
-        let node = starting.start().await.unwrap();
-        assert!(sender.send(node).is_ok());
-    });
-    let beta_node = started.await.unwrap();
-    beta_node.register("counter", counter.clone()).unwrap().keep();
-    phone_book.enter(&beta_node);
-    let alpha = quick("alpha").start().await.unwrap();
-    let beta = target(&beta_node);
-    alpha.ping(&beta).await.unwrap();
-
-    let (stopping, stopped) = tokio::sync::oneshot::channel();
-    arbiter.spawn_fn(move || {
-        assert!(stopping.send(()).is_ok());
-        std::thread::sleep(Duration::from_millis(900));
-    });
-    stopped.await.unwrap();
-    let calls: Vec<_> = (0..20).map(|_| alpha.async_call(&beta, "counter", Add { amount: 1 })).collect();
-    for _ in 0..20 {
-        alpha.cast(&beta, "counter", Add { amount: 1 }).unwrap();
-    }
-    for call in calls {
-        assert_eq!(call.await.unwrap_err().class(), Class::Unknown, "told that the connection is lost");
-    }
-    // When beta moves again, it finds the bytes in its socket, and must not act on them.
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while alpha.ping(&beta).await.is_err() {
-        assert!(Instant::now() < deadline, "beta does not come back");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    eventually("the old connection is gone", || beta_node.inbound().len() == 1).await;
-    assert_eq!(counter.send(Total).await.unwrap(), 0);
-}
-
-#[actix::test]
 async fn g10_idle_close_never_ends_a_call_or_a_stream_in_flight() {
     let idle = Duration::from_millis(100);
     let (alpha, beta_node, beta) = pair_with(|builder| {

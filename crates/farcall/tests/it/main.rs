@@ -17,6 +17,7 @@ mod connections;
 mod describe;
 mod drain;
 mod fixture;
+mod frozen;
 mod guarantees;
 mod handshake;
 mod heartbeat;

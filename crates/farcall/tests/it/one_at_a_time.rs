@@ -112,7 +112,8 @@ async fn requests_held_back_are_answered_when_their_actor_dies() {
     alpha.ping(&beta).await.unwrap();
     let first = alpha.async_call(&beta, "careful", Alone { ms: 600_000 });
     let held = alpha.async_call(&beta, "careful", Started);
-    alpha.ping(&beta).await.unwrap();
+    // One has begun, on another thread, and the other one waits behind it.
+    eventually("the first has begun", || beta_node.backlogs()["careful"] == 1).await;
     arbiter.stop();
     let error = held.await.unwrap_err();
     assert!(matches!(error.failure(), Failure::Rejected(Rejected::ActorStopped)), "{error}");
