@@ -106,3 +106,29 @@ impl AsyncWrite for SharedStream {
         Poll::Ready(SockRef::from(&*self.0).shutdown(std::net::Shutdown::Write))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn both_ends_of_a_connection_have_the_keepalive_that_was_configured() {
+        let config = TcpConfig {
+            keepalive_idle: Duration::from_secs(11),
+            keepalive_interval: Duration::from_secs(7),
+            keepalive_count: 3,
+            ..TcpConfig::default()
+        };
+        let listener = listen(([127, 0, 0, 1], 0).into(), false).unwrap();
+        let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        for stream in [&dialled, &accepted] {
+            configure(stream, &config, Duration::from_secs(30)).unwrap();
+            let socket = SockRef::from(stream);
+            assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), config.keepalive_idle);
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), config.keepalive_interval);
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), config.keepalive_count);
+        }
+    }
+}
