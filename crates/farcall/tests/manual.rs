@@ -1,6 +1,8 @@
 //! The manual: every TOML block is a configuration that a node accepts. Rust blocks are
 //! doctests.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
