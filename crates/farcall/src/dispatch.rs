@@ -248,7 +248,7 @@ impl Dispatch {
         if let Some(route) = self.routes.get(request.route as usize) {
             let what =
                 format!("refused {} to {}: {rejected}", route.definition.message, route.definition.actor);
-            self.port.note_refused(reason(&rejected), &what);
+            self.port.note_refused(rejected.reason(), &what);
         }
         match request.kind {
             RequestKind::Cast { nth } => {
@@ -308,19 +308,6 @@ fn own_chunk(chunk: &Bytes, items: &mut [Item], bytes: usize) -> Bytes {
 
 /// Smaller chunks are shared without looking.
 const CHUNK_SHARED_MIN: usize = 4096;
-
-/// A short stable word for logs.
-fn reason(rejected: &Rejected) -> &'static str {
-    match rejected {
-        Rejected::NoSuchActor => "no_such_actor",
-        Rejected::NoSuchMessage => "no_such_message",
-        Rejected::Incompatible(_) => "incompatible",
-        Rejected::Unauthorized => "unauthorized",
-        Rejected::WrongVersion { .. } => "wrong_version",
-        Rejected::Busy(_) => "busy",
-        _ => "refused",
-    }
-}
 
 impl Side for Dispatch {
     fn handle_data(&mut self, _buffer: &mut BytesMut, now: Instant) -> Result<(), LossCause> {

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, AsyncContext, Context as ActorCtx, Handler};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::acceptor::{self, Acceptors, Stop};
 use crate::context::Context;
 use crate::logging::limited;
-use crate::socket;
+use crate::socket::{self, SharedStream};
 
 /// The actor that accepts on one address.
 pub(crate) struct Listener {
@@ -107,8 +107,8 @@ async fn accept_loop(
                 }
                 let half_open = HalfOpen::new(&context, permit);
                 let heart = context.heart.clone();
-                let follow = move |stream: &TcpStream| heart.follow(stream).ok();
-                acceptor::accept(stream, from, &context, &acceptors, half_open, follow);
+                let follow = move |stream: &SharedStream| Some(heart.follow(stream));
+                acceptor::accept(SharedStream::new(stream), from, &context, &acceptors, half_open, follow);
             }
             Err(error) => {
                 limited!(

@@ -25,6 +25,7 @@ mod many;
 mod one_at_a_time;
 mod promises;
 mod proxy;
+mod raw;
 mod references;
 mod review;
 mod smoke;
