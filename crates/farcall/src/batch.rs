@@ -130,7 +130,8 @@ impl Batch {
         Self { port, backlog, chunk, items, running: None, replies, taken: Taken::default() }
     }
 
-    /// Runs every item on the actor, in order. If one of them makes the actor wait, those behind it wait too.
+    /// Runs every item on the actor, in order. If one of them makes the actor wait, those behind
+    /// it wait too; if one stops it, those behind it are surely not run.
     pub fn run<A: RemoteActor>(self, actor: &mut A, ctx: &mut A::Context) {
         held::run(self, actor, ctx);
     }

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use farcall::prelude::*;
-use farcall_proto::link::frame::{self, Head};
+use farcall_proto::link::frame::{Head, RequestId};
 use farcall_proto::link::handshake::{
     ChannelBinding, Initiator, Keyring, Local, PeerParams, PreAuthFramer, Step,
 };
@@ -20,7 +20,7 @@ const MIB: u64 = 1 << 20;
 /// A socket to the peer that nobody vouches for.
 fn stranger(peer: &Peer) -> TcpStream {
     let socket = TcpStream::connect(peer.address).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
     socket
 }
 
@@ -35,7 +35,7 @@ fn authenticated(peer: &Peer, name: &str) -> TcpStream {
             fragment_bytes: 64 << 10,
             in_flight_max: 1024,
             reassembly_bytes_max: 64 << 20,
-            tick_ms: 60_000,
+            tick_ms: 10_000,
             tick_intensity: 4,
             compress: 0,
             flags: 0,
@@ -125,6 +125,7 @@ async fn whoever_breaks_the_protocol_after_the_handshake_is_cut_and_nobody_else(
         write(&mut out);
         out
     };
+    let id = RequestId { slot: 0, generation: 0 };
     let fragment = |stream, total| written(&|out| Head::fragment(stream, total).write(b"piece", out));
     let attacks = [
         ("garbage", garbage(50_000)),
@@ -134,7 +135,7 @@ async fn whoever_breaks_the_protocol_after_the_handshake_is_cut_and_nobody_else(
         ("more than was announced", fragment(3, Some(2))),
         ("a message over the limit", fragment(3, Some(512 << 20))),
         ("streams without end", (0..100_000).flat_map(|n| fragment(n, Some(1000))).collect()),
-        ("a frame of the other role", written(&|out| frame::write_goodbye(frame::Goodbye::Idle, out))),
+        ("a frame of the other role", written(&|out| Head::reply(id, false, false).write(b"?", out))),
     ];
     let count = attacks.len() as u64;
     for (what, bytes) in attacks {
@@ -230,7 +231,6 @@ async fn a_node_without_free_files_keeps_its_connections_and_accepts_again_later
         alpha.call(&peer.target, "counter", Add { amount: 1 }).await.unwrap();
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    assert!(health(&alpha, &peer).await.inbound < 64);
     drop((many, strangers));
     let gamma = node("gamma", &[&peer]).await;
     eventually("it accepts again", || async { gamma.ping(&peer.target).await.is_ok() }).await;

@@ -3,9 +3,9 @@
 //! A peer goes on until its standard input closes, so it ends with the test that started it, however that ends; the
 //! kernel kills it too when the thread of its test is gone, which also reaches one that is stopped.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use actix::prelude::*;
@@ -26,6 +26,8 @@ const LISTENS: &str = "peer listens on ";
 /// A node in a process of its own. Dropping it kills the process.
 pub struct Peer {
     child: Child,
+    /// Kept open: the peer's test harness writes to it now and then.
+    _stdout: Lines<BufReader<ChildStdout>>,
     pub target: Target,
     pub address: SocketAddr,
     settings: String,
@@ -69,11 +71,11 @@ impl Peer {
             .stderr(stderr)
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = lines.map(Result::unwrap).find(|line| line.starts_with(LISTENS));
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.by_ref().map(Result::unwrap).find(|line| line.starts_with(LISTENS));
         let address = line.expect("the peer listens").trim_start_matches(LISTENS).parse().unwrap();
         let target = format!("{name}@127.0.0.1").parse().unwrap();
-        Self { child, target, address, settings }
+        Self { child, _stdout: lines, target, address, settings }
     }
 
     fn signal(&self, signal: Signal) {
@@ -81,10 +83,25 @@ impl Peer {
         kill(pid, signal).unwrap();
     }
 
-    /// Freezes the process; gives when.
+    /// Freezes the process; gives when. It stands still when this returns.
     pub fn freeze(&self) -> Instant {
+        let now = Instant::now();
         self.signal(Signal::SIGSTOP);
-        Instant::now()
+        while !self.stands_still() {
+            std::thread::yield_now();
+        }
+        now
+    }
+
+    /// Whether each of its threads is stopped: a signal that was sent may still be on its way to some.
+    fn stands_still(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap()).all(
+            |stat| {
+                // The state stands behind the name, which is in parentheses.
+                stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+            },
+        )
     }
 
     /// Lets it go on.

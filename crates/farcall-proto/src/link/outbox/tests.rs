@@ -109,7 +109,7 @@ fn a_half_written_batch_tells_exactly_which_frames_may_have_left() {
 }
 
 #[test]
-fn a_batch_of_which_nobody_can_tell_what_was_written_may_all_have_left() {
+fn a_writer_that_died_counts_as_having_written_its_whole_batch() {
     let (includes, _) = half_written(usize::MAX);
     assert_eq!(includes, [true, true, true, true, true, false, false]);
 }
