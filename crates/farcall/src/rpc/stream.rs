@@ -23,6 +23,9 @@ use crate::items::Items;
 use crate::message::{RemoteMessage, Value};
 
 /// A stream that has not been asked for: set its options, then `.await` it.
+///
+/// # Cancel safety
+/// Nothing is sent before the first poll. Dropped while it waits, the request is taken back, or the stream cancelled.
 #[must_use = "a stream is asked for when it is awaited"]
 pub struct OpenStream<'a, M> {
     pub(crate) caller: &'a Arc<Caller>,
