@@ -91,6 +91,24 @@ impl Backlog {
         Admission::Admitted
     }
 
+    /// Whether there is room now, for whoever counts in by [`Backlog::count_in`] what it has already taken.
+    pub(crate) fn pressure(&self, now: Instant, patience: Duration) -> Admission {
+        if self.bytes.load(Ordering::Relaxed) < self.bytes_max {
+            return Admission::Admitted;
+        }
+        let moved = self.start + Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
+        let stuck = now.saturating_duration_since(moved) > patience;
+        if stuck { Admission::Stuck } else { Admission::Moving }
+    }
+
+    /// Counts messages in without asking.
+    pub(crate) fn count_in(&self, messages: usize, payload_bytes: usize, now: Instant) {
+        if self.messages.fetch_add(messages, Ordering::Relaxed) == 0 {
+            self.note_moved(now);
+        }
+        self.bytes.fetch_add(payload_bytes + messages * MESSAGE_COST, Ordering::Relaxed);
+    }
+
     /// The actor took (or dropped) messages of so many payload bytes together.
     pub(crate) fn took(&self, messages: usize, payload_bytes: usize, now: Instant) {
         let cost = payload_bytes + messages * MESSAGE_COST;
@@ -150,6 +168,21 @@ mod tests {
         backlog.took(1, 8, start + Duration::from_millis(20));
         assert_eq!(admit(21), Admission::Admitted);
         assert_eq!(admit(25), Admission::Moving);
+    }
+
+    #[test]
+    fn a_connection_whose_requests_pile_up_pauses_and_is_refused_when_none_of_them_moves() {
+        let start = Instant::now();
+        let backlog = Backlog::new(usize::MAX, 1000, start);
+        let pressure = |ms| backlog.pressure(start + Duration::from_millis(ms), PATIENCE);
+        backlog.count_in(2, 800, start);
+        assert_eq!(pressure(50), Admission::Admitted, "928 bytes of 1,000");
+        backlog.count_in(1, 100, start + Duration::from_millis(50));
+        backlog.took(1, 10, start + Duration::from_millis(55));
+        assert_eq!(pressure(60), Admission::Moving);
+        assert_eq!(pressure(66), Admission::Stuck);
+        backlog.took(1, 400, start + Duration::from_millis(70));
+        assert_eq!(pressure(90), Admission::Admitted);
     }
 
     #[test]

@@ -226,6 +226,7 @@ impl Batch {
         let taken = std::mem::take(&mut self.taken);
         if taken.messages > 0 {
             self.backlog.took(taken.messages, taken.bytes, now);
+            self.port.backlog().took(taken.messages, taken.bytes, now);
         }
     }
 

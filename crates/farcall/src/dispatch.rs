@@ -41,6 +41,8 @@ pub(crate) struct Dispatch {
     refused: VecDeque<(u32, u64, Rejected)>,
     woken: Vec<Waker>,
     received_at: Instant,
+    /// So much of this connection waits in mailboxes that do not move that nothing more is taken.
+    crowded: bool,
 }
 
 /// A route number of this connection, looked up again when the registry changed.
@@ -108,6 +110,7 @@ impl Dispatch {
             refused: VecDeque::new(),
             woken: Vec::new(),
             received_at: now,
+            crowded: false,
         }
     }
 
@@ -220,6 +223,10 @@ impl Dispatch {
                 return Ok(());
             }
         };
+        if self.crowded {
+            self.refuse(&request, Rejected::Busy("acceptor_bytes_max".to_owned()));
+            return Ok(());
+        }
         let bytes = match &request.payload {
             Payload::Chunk { start, end } => (end - start) as usize,
             Payload::Whole(bytes) => bytes.len(),
@@ -315,6 +322,7 @@ impl Dispatch {
             self.context.metrics.delivered.add(items.len() as u64);
             let chunk = own_chunk(&self.chunk, &mut items, bytes);
             let registration = &handler.registration;
+            self.port.backlog().count_in(items.len(), bytes, self.received_at);
             let batch = Batch::new(self.port.clone(), registration.backlog.clone(), chunk, items);
             // `do_send` ignores the mailbox's capacity on purpose: the backlog has admitted every item of it.
             // If the actor is gone meanwhile, the batch's drop answers for each item.
@@ -351,6 +359,14 @@ impl Side for Dispatch {
 
     fn advance(&mut self, buffer: &mut BytesMut, now: Instant, pump: &Waker) -> Result<Progress, LossCause> {
         if self.held.is_none() && self.pending.len() == 0 {
+            let patience = self.context.config.mailbox_patience;
+            let pressure = self.port.backlog().pressure(now, patience);
+            if pressure == Admission::Moving {
+                self.port.backlog().wake_when_moved(pump);
+                self.context.metrics.reads_paused.up();
+                return Ok(Progress::Paused(Some(now + patience)));
+            }
+            self.crowded = pressure == Admission::Stuck;
             let (slice, woken) = (&mut self.slice, &mut self.woken);
             let result = self.port.pump(|link, sleeping, last_used| {
                 if !link.wants_read() {

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::answer::body;
+use crate::backlog::Backlog;
 use crate::compress::{self, Compress};
 use crate::context::Context as NodeContext;
 use crate::metrics::Metrics;
@@ -23,6 +24,7 @@ use crate::metrics::Metrics;
 pub(crate) struct AnswerPort {
     inner: Mutex<Inner>,
     peer: NodeName,
+    backlog: Backlog,
     context: Arc<NodeContext>,
     closed: AtomicBool,
     /// How many requests were given up by their caller and not yet answered; spares the table's lock.
@@ -89,6 +91,7 @@ impl AnswerPort {
         Arc::new(Self {
             inner: Mutex::new(Inner { link, sleeping: None, last_used: now }),
             peer,
+            backlog: Backlog::new(usize::MAX, context.config.acceptor_bytes_max, now),
             context,
             closed: AtomicBool::new(false),
             cancelled_count: AtomicUsize::new(0),
@@ -107,6 +110,11 @@ impl AnswerPort {
     /// Until the guard is dropped, references read on this thread are bound to this node.
     pub(crate) fn bind(&self) -> Option<crate::binding::Bound> {
         self.context.bind()
+    }
+
+    /// What this connection brought and its actors have not taken yet.
+    pub(crate) fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
