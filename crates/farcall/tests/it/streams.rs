@@ -188,7 +188,7 @@ async fn items_larger_than_the_window_and_than_a_fragment_come_through() {
     spring(&beta_node);
     let sizes = vec![10, 300_000, 0, 70_000, 1];
     let items = alpha.stream(&beta, "spring", Large { bytes: sizes.clone() }).await.unwrap();
-    let seen: Vec<u32> = items.map(|item| item.unwrap().len() as u32).collect().await;
+    let seen: Vec<u32> = items.map(|item| u32::try_from(item.unwrap().len()).unwrap()).collect().await;
     assert_eq!(seen, sizes);
 }
 
