@@ -30,7 +30,7 @@ clippy:
 
 docs:
 	$(call say,'documentation')
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --lib --no-deps
 
 test: check tests doctests demo ## everything: check, all tests, the code in the documentation, every example
 
@@ -52,7 +52,7 @@ demo: ## four nodes, every operation between them, one of them killed and brough
 	$(CARGO) run -p farcall-examples --bin demo
 
 doc: ## the documentation, in your browser
-	$(CARGO) doc --workspace --no-deps --open
+	$(CARGO) doc --workspace --lib --no-deps --open
 
 bench: ## what a remote call costs, beside a yardstick; ten minutes or more, let nothing else run
 	cd crates/farcall-bench && $(CARGO) run --release -- run

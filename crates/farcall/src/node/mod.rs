@@ -30,7 +30,7 @@ use crate::batch::RemoteActor;
 use crate::config::Config;
 use crate::error::CallError;
 use crate::items::Items;
-use crate::listener::Listener;
+use crate::listener::Listening;
 use crate::message::{RemoteMessage, Value};
 use crate::metrics::MetricsSnapshot;
 use crate::registry::{RESERVED, RegisterError};
@@ -48,7 +48,7 @@ pub struct Node(Arc<Inner>);
 struct Inner {
     caller: Arc<Caller>,
     acceptors: Arc<Acceptors>,
-    listeners: Mutex<Vec<(SocketAddr, Addr<Listener>)>>,
+    listeners: Mutex<Vec<Listening>>,
 }
 
 impl std::fmt::Debug for Node {
@@ -85,7 +85,7 @@ impl Node {
 
     /// The addresses it listens on, with their real ports.
     pub fn listening_on(&self) -> Vec<SocketAddr> {
-        self.0.listeners.lock().iter().map(|(address, _)| *address).collect()
+        self.0.listeners.lock().iter().map(|listening| listening.address).collect()
     }
 
     // ----- names -----
@@ -396,17 +396,23 @@ impl Node {
         actor: &str,
         timeout: Duration,
     ) -> Result<(), CallError> {
-        let deadline = Instant::now() + timeout;
+        let deadline = crate::rpc::deadline_after(Instant::now(), timeout);
+        let no_such_actor = || {
+            let failure = Failure::Rejected(farcall_proto::failure::Rejected::NoSuchActor);
+            CallError::new(failure, target, actor, "WaitFor")
+        };
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let wait = own::WaitFor { actor: actor.to_owned() };
+            let within_ms = u32::try_from(left.min(own::WAIT_MAX).as_millis()).unwrap_or(u32::MAX);
+            let wait = own::WaitFor { actor: actor.to_owned(), within_ms };
             let error = match self.call(target, RESERVED, wait).timeout(left).await {
-                Ok(()) => return Ok(()),
+                Ok(true) => return Ok(()),
+                Ok(false) if deadline <= Instant::now() + RETRY_EVERY => return Err(no_such_actor()),
+                Ok(false) => continue,
                 Err(error) => error,
             };
             if error.may_have_run() && deadline <= Instant::now() {
-                let failure = Failure::Rejected(farcall_proto::failure::Rejected::NoSuchActor);
-                return Err(CallError::new(failure, target, actor, "WaitFor"));
+                return Err(no_such_actor());
             }
             if deadline <= Instant::now() + RETRY_EVERY {
                 return Err(error);
@@ -464,30 +470,58 @@ impl Node {
         let deadline = Instant::now() + context.config.drain_timeout;
         context.begin_draining();
         log::info!(target: "farcall", node:% = context.name; "draining");
-        for (_, listener) in self.0.listeners.lock().drain(..) {
-            listener.do_send(Stop);
-        }
+        let listeners = std::mem::take(&mut *self.0.listeners.lock());
+        listeners.iter().for_each(|listening| listening.actor.do_send(Stop));
         for port in self.0.acceptors.ports() {
             port.goodbye(Goodbye::Draining);
         }
-        let mut finished = true;
-        loop {
-            let quiet = self.0.acceptors.ports().iter().all(|port| port.is_quiet());
+        let mut busy_at = Instant::now();
+        let finished = loop {
+            let (now, ports) = (Instant::now(), self.0.acceptors.ports());
+            if !ports.iter().all(|port| port.is_quiet()) {
+                busy_at = now;
+            }
+            // A peer says goodbye too, when all it sent was answered or refused. One that does not is not waited for.
+            let left = ports.is_empty() || now.saturating_duration_since(busy_at) >= GOODBYE_WITHIN;
             let conns = self.0.caller.clients.conns();
             conns.iter().for_each(|conn| conn.begin_close("this node is draining"));
-            let done = quiet && conns.is_empty();
-            if done || Instant::now() >= deadline {
-                finished = finished && done;
-                break;
+            if left && conns.is_empty() {
+                break true;
+            }
+            if now >= deadline {
+                break false;
             }
             tokio::time::sleep(DRAIN_LOOK_EVERY).await;
-        }
+        };
         self.0.caller.clients.stop(None);
         self.0.acceptors.stop(None);
+        self.gone(listeners).await;
+        context.registry.clear();
         log::info!(target: "farcall", node:% = context.name, finished = finished; "stopped");
         finished
     }
 }
+
+impl Node {
+    /// Resolves when the sockets are closed, so that a successor may listen on them.
+    async fn gone(&self, listeners: Vec<Listening>) {
+        let closed = async {
+            for listening in listeners {
+                // Dropped without a word when it is closed.
+                let _ = listening.closed.await;
+            }
+            while self.0.acceptors.len() > 0 || !self.0.caller.clients.conns().is_empty() {
+                tokio::time::sleep(DRAIN_LOOK_EVERY).await;
+            }
+        };
+        if tokio::time::timeout(GOODBYE_WITHIN, closed).await.is_err() {
+            log::warn!(target: "farcall", node:% = self.name(); "stopped, and its arbiter is too busy to close its sockets");
+        }
+    }
+}
+
+/// How long a draining node waits for peers that have nothing more to expect, and for its own sockets to close.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 
 /// How often a wait for a peer that does not answer yet is tried again.
 const RETRY_EVERY: Duration = Duration::from_millis(50);

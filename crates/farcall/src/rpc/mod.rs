@@ -18,6 +18,7 @@ mod stream;
 use std::sync::Arc;
 
 pub(crate) use cast::cast as cast_message;
+pub(crate) use exchange::deadline_after;
 pub(crate) use many::abcast;
 pub(crate) use ping::ping;
 

@@ -33,5 +33,6 @@ mod references;
 mod review;
 mod smoke;
 mod streams;
+mod stress;
 mod versions;
 mod wait_for;
