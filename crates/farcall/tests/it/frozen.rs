@@ -8,9 +8,10 @@ use actix::prelude::*;
 use farcall::NodeBuilder;
 use farcall::prelude::*;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::fixture::{Add, Counter, PhoneBook, Total, builder};
+use crate::fixture::{Add, Counter, PhoneBook, Total, builder, eventually};
 
 /// What the child says before the address it listens on.
 const LISTENING: &str = "listening on ";
@@ -52,8 +53,20 @@ impl Frozen {
         frozen
     }
 
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.0.id().try_into().unwrap()), signal).unwrap();
+    fn id(&self) -> Pid {
+        Pid::from_raw(self.0.id().try_into().unwrap())
+    }
+
+    /// Returns when every thread of it stands still.
+    async fn stop(&self) {
+        kill(self.id(), Signal::SIGSTOP).unwrap();
+        let looks = WaitPidFlag::WUNTRACED | WaitPidFlag::WNOHANG;
+        let stopped = || matches!(waitpid(self.id(), Some(looks)).unwrap(), WaitStatus::Stopped(..));
+        eventually("it stands still", stopped).await;
+    }
+
+    fn go_on(&self) {
+        kill(self.id(), Signal::SIGCONT).unwrap();
     }
 }
 
@@ -73,7 +86,7 @@ async fn g9_a_node_that_stood_still_delivers_nothing_its_callers_have_given_up()
     let beta: Target = "beta@127.0.0.1".parse().unwrap();
     assert_eq!(alpha.call(&beta, "counter", Total).await.unwrap(), 0);
 
-    frozen.signal(Signal::SIGSTOP);
+    frozen.stop().await;
     let calls: Vec<_> = (0..20).map(|_| alpha.async_call(&beta, "counter", Add { amount: 1 })).collect();
     for _ in 0..20 {
         alpha.cast(&beta, "counter", Add { amount: 1 }).unwrap();
@@ -82,7 +95,7 @@ async fn g9_a_node_that_stood_still_delivers_nothing_its_callers_have_given_up()
         assert_eq!(call.await.unwrap_err().class(), Class::Unknown, "told that the connection is lost");
     }
     // It finds all of it in its socket when it goes on, and must not act on it.
-    frozen.signal(Signal::SIGCONT);
+    frozen.go_on();
     let deadline = Instant::now() + Duration::from_secs(10);
     let total = loop {
         match alpha.call(&beta, "counter", Total).await {
