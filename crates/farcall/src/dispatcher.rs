@@ -24,9 +24,12 @@ pub(crate) struct Clients {
     context: Arc<Context>,
     table: RwLock<HashMap<ConnKey, Arc<Client>, ahash::RandomState>>,
     /// Connections used lately, each in the place that its node points to: found without hashing a name.
-    recent: [Mutex<Option<(Target, Arc<Conn>)>>; RECENT],
+    recent: [Recent; RECENT],
     dispatcher: Addr<Dispatcher>,
 }
+
+/// A connection used lately, if there is one in this place.
+type Recent = Mutex<Option<(Target, Arc<Conn>)>>;
 
 /// How many connections are kept at hand; a power of two.
 const RECENT: usize = 8;
