@@ -118,7 +118,12 @@ impl Backlog {
     /// Wakes the reader of a connection when the actor took something. Spurious wakes are possible, missed ones
     /// are not harmful: the reader looks again after its patience anyway.
     pub(crate) fn wake_when_moved(&self, waker: &Waker) {
-        self.waiting.lock().push(waker.clone());
+        let mut waiting = self.waiting.lock();
+        // A pump asks each time it is woken for something else: it waits once.
+        if !waiting.iter().any(|known| known.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+        drop(waiting);
         self.waits.store(true, Ordering::Release);
     }
 

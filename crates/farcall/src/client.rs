@@ -28,7 +28,7 @@ use crate::conn::{Asking, Conn};
 use crate::context::Context;
 use crate::handshaking;
 use crate::logging::limited;
-use crate::socket;
+use crate::socket::{self, SharedStream};
 use crate::transport::{Ended, Pump};
 
 /// Which connection to a node: the common one, or one of those that keys share.
@@ -50,17 +50,28 @@ pub(crate) struct Client {
 #[derive(Debug)]
 struct State {
     conn: Option<Arc<Conn>>,
+    /// Take nothing new and still finish what they have.
+    older: Vec<Arc<Conn>>,
     backoff: Backoff,
     /// What the last attempt ended with, told to callers until the backoff is over.
     failure: NotSent,
+}
+
+impl State {
+    fn forget(&mut self, conn: &Arc<Conn>) {
+        if self.conn.as_ref().is_some_and(|current| Arc::ptr_eq(current, conn)) {
+            self.conn = None;
+        }
+        self.older.retain(|older| !Arc::ptr_eq(older, conn));
+    }
 }
 
 /// What a caller gets that wants to send now.
 pub(crate) enum Way {
     /// Use this.
     Conn(Arc<Conn>),
-    /// Use this, and have it dialled.
-    Fresh(Arc<Conn>),
+    /// Use this, and have it dialled: its life begins, and if nobody takes that on, its callers are told.
+    Fresh(Arc<Conn>, Life),
     /// Nothing for now.
     Closed(NotSent),
 }
@@ -69,7 +80,7 @@ impl Client {
     pub(crate) fn new(key: ConnKey, context: Arc<Context>) -> Self {
         let backoff = Backoff::new(context.config.backoff_min, context.config.backoff_max);
         let failure = NotSent::ConnectFailed("never tried".into());
-        Self { key, context, state: Mutex::new(State { conn: None, backoff, failure }) }
+        Self { key, context, state: Mutex::new(State { conn: None, older: Vec::new(), backoff, failure }) }
     }
 
     pub(crate) fn node(&self) -> &NodeName {
@@ -77,7 +88,7 @@ impl Client {
     }
 
     /// The connection to use now; a fresh one has to be dialled.
-    pub(crate) fn way(&self, now: Instant) -> Way {
+    pub(crate) fn way(self: &Arc<Self>, now: Instant) -> Way {
         let mut state = self.state.lock();
         if let Some(conn) = &state.conn {
             if !conn.is_retired() {
@@ -93,14 +104,22 @@ impl Client {
         if state.backoff.holds(now) {
             return Way::Closed(state.failure.clone());
         }
-        let conn = Arc::new(Conn::new(self.context.limits(), now));
-        state.conn = Some(conn.clone());
-        Way::Fresh(conn)
+        let limits = if self.is_own() { self.context.own_limits() } else { self.context.limits() };
+        let conn = Arc::new(Conn::new(limits, now));
+        let older = state.conn.replace(conn.clone());
+        state.older.extend(older);
+        Way::Fresh(conn.clone(), Life { client: self.clone(), conn, up_since: None, done: false })
     }
 
-    /// The connection, if there is one in any state.
-    pub(crate) fn conn(&self) -> Option<Arc<Conn>> {
-        self.state.lock().conn.clone()
+    /// Whether it leads to this node itself.
+    fn is_own(&self) -> bool {
+        self.key.node == self.context.name
+    }
+
+    /// Its connections in any state: one at most takes something new.
+    pub(crate) fn conns(&self) -> Vec<Arc<Conn>> {
+        let state = self.state.lock();
+        state.conn.iter().chain(&state.older).cloned().collect()
     }
 
     /// Whether its connection is up.
@@ -111,15 +130,13 @@ impl Client {
     /// Nothing depends on it: no connection, no backoff to remember.
     pub(crate) fn is_idle(&self, now: Instant) -> bool {
         let state = self.state.lock();
-        state.conn.is_none() && !state.backoff.holds(now)
+        state.conn.is_none() && state.older.is_empty() && !state.backoff.holds(now)
     }
 
     fn attempt_failed(&self, conn: &Arc<Conn>, failure: NotSent) {
         let now = Instant::now();
         let mut state = self.state.lock();
-        if state.conn.as_ref().is_some_and(|current| Arc::ptr_eq(current, conn)) {
-            state.conn = None;
-        }
+        state.forget(conn);
         state.failure = failure.clone();
         let pause = state.backoff.failed(now, jitter());
         drop(state);
@@ -150,9 +167,7 @@ impl Client {
         let now = Instant::now();
         let Ended { cause, written } = ended;
         let mut state = self.state.lock();
-        if state.conn.as_ref().is_some_and(|current| Arc::ptr_eq(current, conn)) {
-            state.conn = None;
-        }
+        state.forget(conn);
         let orderly = matches!(cause, LossCause::Ended(_));
         let failure = NotSent::Disconnected(cause.to_string().into());
         if orderly || now.saturating_duration_since(since) >= STABLE_AFTER {
@@ -194,12 +209,13 @@ const STABLE_AFTER: Duration = Duration::from_secs(1);
 /// The supervised actor of one target.
 pub(crate) struct ClientActor {
     acceptors: Arc<Acceptors>,
-    task: Option<JoinHandle<()>>,
+    /// Of its connections; an older one may still finish its last requests.
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl ClientActor {
     pub(crate) fn new(acceptors: Arc<Acceptors>) -> Self {
-        Self { acceptors, task: None }
+        Self { acceptors, tasks: Vec::new() }
     }
 }
 
@@ -207,9 +223,7 @@ impl Actor for ClientActor {
     type Context = ActorCtx<Self>;
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -223,10 +237,7 @@ impl Handler<Stop> for ClientActor {
 
 /// Make this connection. The actor keeps no hold on its client, so that one nobody uses can be forgotten.
 #[derive(Debug)]
-pub(crate) struct Dial {
-    pub(crate) client: Arc<Client>,
-    pub(crate) conn: Arc<Conn>,
-}
+pub(crate) struct Dial(pub(crate) Life);
 
 impl Message for Dial {
     type Result = ();
@@ -235,15 +246,15 @@ impl Message for Dial {
 impl Handler<Dial> for ClientActor {
     type Result = ();
 
-    fn handle(&mut self, Dial { client, conn }: Dial, _: &mut Self::Context) {
-        // An older connection of this target that still finishes its last requests keeps its own task.
-        let life = Life { client, conn, up_since: None, done: false };
-        self.task = Some(actix_rt::spawn(live(life, self.acceptors.clone())));
+    fn handle(&mut self, Dial(life): Dial, _: &mut Self::Context) {
+        self.tasks.retain(|task| !task.is_finished());
+        self.tasks.push(actix_rt::spawn(live(life, self.acceptors.clone())));
     }
 }
 
-/// One connection's life; however its task ends, every caller is told.
-struct Life {
+/// One connection's life; however it ends, also before it began, every caller is told.
+#[derive(Debug)]
+pub(crate) struct Life {
     client: Arc<Client>,
     conn: Arc<Conn>,
     up_since: Option<Instant>,
@@ -255,7 +266,7 @@ impl Drop for Life {
         if self.done {
             return;
         }
-        // The task was aborted or panicked: the client died.
+        // Nobody took it on, or the task was aborted or panicked: the client died.
         match self.up_since {
             Some(since) => {
                 let ended = Ended { cause: LossCause::Io("the client stopped".into()), written: usize::MAX };
@@ -272,11 +283,11 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
     let context = life.client.context.clone();
     let idle = context.config.client_idle;
     context.metrics.dials.up();
-    if life.client.key.node == context.name {
+    if life.client.is_own() {
         // To this node itself: no socket, the same rules.
         let (ours, theirs) = tokio::io::duplex(OWN_LOOPBACK_BYTES);
         acceptor::accept_own(theirs, &context, &acceptors);
-        life.client.connected(&life.conn, &context.params());
+        life.client.connected(&life.conn, &context.own_params());
         life.up_since = Some(Instant::now());
         let ended = Pump::new(ours, Asking::new(life.conn.clone(), idle), BytesMut::new(), None).await;
         life.end(ended);
@@ -294,7 +305,8 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
         Ok((stream, params, rest)) => {
             life.client.connected(&life.conn, &params);
             life.up_since = Some(Instant::now());
-            let pulse = context.heart.follow(&stream).ok();
+            let stream = SharedStream::new(stream);
+            let pulse = Some(context.heart.follow(&stream));
             let ended = Pump::new(stream, Asking::new(life.conn.clone(), idle), rest, pulse).await;
             life.end(ended);
         }
@@ -364,9 +376,13 @@ async fn dial(
         }
     };
     let mut last = String::new();
-    for address in addresses {
+    let count = addresses.len();
+    for (nth, address) in addresses.into_iter().enumerate() {
+        // Each gets its share of what is left: one that does not answer leaves time for the others.
+        let left = u32::try_from(count - nth).unwrap_or(u32::MAX).max(1);
+        let share = deadline.saturating_duration_since(tokio::time::Instant::now()) / left;
         let connect = TcpStream::connect((address.host(), address.port()));
-        match tokio::time::timeout_at(deadline, connect).await {
+        match tokio::time::timeout(share, connect).await {
             Ok(Ok(stream)) => {
                 let config = &context.config;
                 if let Err(error) = socket::configure(&stream, &config.tcp, config.write_stall_timeout) {
@@ -376,11 +392,7 @@ async fn dial(
                 return Ok(stream);
             }
             Ok(Err(error)) => last = format!("{node} at {address}: {error}"),
-            Err(_) => {
-                return Err(NotSent::ConnectFailed(
-                    format!("{node} at {address}: no answer within {limit:?}").into(),
-                ));
-            }
+            Err(_) => last = format!("{node} at {address}: no answer within {share:?}"),
         }
     }
     Err(NotSent::ConnectFailed(last.into()))

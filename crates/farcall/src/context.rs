@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use farcall_proto::link::Limits;
 use farcall_proto::link::handshake::{Keyring, Local, PeerParams};
@@ -103,9 +103,20 @@ impl Context {
         }
     }
 
-    /// What this node announces of itself; its own loopback takes it as the peer's too.
+    /// What this node announces of itself.
     pub(crate) fn params(&self) -> PeerParams {
         self.limits().announce(crate::compress::INFLATES)
+    }
+
+    /// What a peer on this node's own loopback would have announced.
+    pub(crate) fn own_params(&self) -> PeerParams {
+        self.own_limits().announce(crate::compress::INFLATES)
+    }
+
+    /// The bounds of this node's connection to itself: nobody is at its other end who could be silent, and an
+    /// arbiter that was busy for long is no reason to lose it.
+    pub(crate) fn own_limits(&self) -> Limits {
+        Limits { tick: OWN_TICK, ..self.limits() }
     }
 
     /// The bounds of each connection.
@@ -127,7 +138,13 @@ impl Context {
     }
 
     /// One line per second and reason about what a peer did.
-    pub(crate) fn log_limited(&self, level: log::Level, reason: &'static str, peer: &NodeName, what: &str) {
+    pub(crate) fn log_limited(
+        &self,
+        level: log::Level,
+        reason: &'static str,
+        peer: &NodeName,
+        what: impl std::fmt::Display,
+    ) {
         limited!(self.logs, Instant::now(), reason, level, node:% = self.name, peer:% = peer; "{what}");
     }
 
@@ -155,6 +172,9 @@ impl Context {
         }
     }
 }
+
+/// How often this node asks itself whether it is there.
+const OWN_TICK: Duration = Duration::from_secs(24 * 3600);
 
 /// Bytes from the operating system.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {

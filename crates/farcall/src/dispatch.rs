@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use farcall_proto::failure::Rejected;
+use farcall_proto::failure::{Failed, Fault, Rejected};
 use farcall_proto::link::frame::{Definition, NO_DEADLINE};
 use farcall_proto::link::liveness::IoState;
 use farcall_proto::link::outbox::Body;
@@ -15,6 +15,7 @@ use farcall_proto::link::{Inbound, LossCause, Payload, Request, RequestKind, Sli
 use crate::backlog::Admission;
 use crate::batch::{Batch, Item, ItemPayload, Want};
 use crate::context::Context;
+use crate::logging::Foreign;
 use crate::port::AnswerPort;
 use crate::registry::{Registration, Resolved};
 use crate::transport::{Progress, Side};
@@ -24,7 +25,10 @@ pub(crate) struct Dispatch {
     context: Arc<Context>,
     port: Arc<AnswerPort>,
     routes: Vec<Route>,
-    handlers: Vec<Handler>,
+    /// A place is empty when its registration is out.
+    handlers: Vec<Option<Handler>>,
+    /// The registry's generation when the handlers were last tidied.
+    tidied: u64,
     /// Handlers that got something from the slice at hand.
     touched: Vec<usize>,
     chunk: Bytes,
@@ -35,7 +39,6 @@ pub(crate) struct Dispatch {
     slice: Slice,
     /// Casts that were refused, for those who ask later: (route, number, why), the oldest forgotten first.
     refused: VecDeque<(u32, u64, Rejected)>,
-    forgotten: bool,
     woken: Vec<Waker>,
     received_at: Instant,
 }
@@ -45,6 +48,8 @@ struct Route {
     definition: Box<Definition>,
     generation: u64,
     target: Result<RouteTarget, Rejected>,
+    /// The last of its refused casts that is not remembered any more.
+    forgotten: Option<u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -81,6 +86,9 @@ struct Handler {
 const SLICE_FRAMES: usize = 128;
 const SLICE_BYTES: usize = 64 * 1024;
 
+/// What whoever asks too late is told.
+const FORGOTTEN: &str = "so many casts were refused since that nobody knows what became of this one";
+
 /// So many refused casts are remembered for those who ask.
 const REFUSED_MAX: usize = 1024;
 
@@ -91,13 +99,13 @@ impl Dispatch {
             port,
             routes: Vec::new(),
             handlers: Vec::new(),
+            tidied: 0,
             touched: Vec::new(),
             chunk: Bytes::new(),
             pending: Vec::new().into_iter(),
             held: None,
             slice: Slice::default(),
             refused: VecDeque::new(),
-            forgotten: false,
             woken: Vec::new(),
             received_at: now,
         }
@@ -105,20 +113,23 @@ impl Dispatch {
 
     fn resolve(&mut self, definition: &Definition) -> Result<RouteTarget, Rejected> {
         let resolved = self.context.registry.resolve(definition)?;
-        let known =
-            self.handlers.iter().position(|known| Arc::ptr_eq(&known.registration, &resolved.registration));
+        self.tidy();
+        let known = self.handlers.iter().position(|place| {
+            place.as_ref().is_some_and(|known| Arc::ptr_eq(&known.registration, &resolved.registration))
+        });
         let handler = known.unwrap_or_else(|| {
             // A place whose actor is gone is used again, so that the table does not grow with restarts.
-            let free =
-                self.handlers.iter().position(|old| !old.registration.is_alive() && old.items.is_empty());
+            let free = self.handlers.iter().position(|place| {
+                place.as_ref().is_none_or(|old| !old.registration.is_alive() && old.items.is_empty())
+            });
             let fresh = Handler { registration: resolved.registration.clone(), items: Vec::new(), bytes: 0 };
             match free.and_then(|index| self.handlers.get_mut(index).map(|place| (index, place))) {
                 Some((index, place)) => {
-                    *place = fresh;
+                    *place = Some(fresh);
                     index
                 }
                 None => {
-                    self.handlers.push(fresh);
+                    self.handlers.push(Some(fresh));
                     self.handlers.len() - 1
                 }
             }
@@ -127,8 +138,18 @@ impl Dispatch {
         Ok(RouteTarget { handler, registration: registration.id(), entry, version, stream })
     }
 
+    /// Lets go of actors whose names are gone: a connection does not keep them alive.
+    fn tidy(&mut self) {
+        let generation = self.context.registry.generation();
+        if std::mem::replace(&mut self.tidied, generation) != generation {
+            for place in &mut self.handlers {
+                place.take_if(|old| old.registration.is_out() && old.items.is_empty());
+            }
+        }
+    }
+
     fn holds(&self, target: &RouteTarget) -> bool {
-        let handler = self.handlers.get(target.handler);
+        let handler = self.handlers.get(target.handler).and_then(Option::as_ref);
         handler.is_some_and(|handler| {
             handler.registration.id() == target.registration && handler.registration.is_alive()
         })
@@ -170,7 +191,7 @@ impl Dispatch {
                 Inbound::Define { definition, .. } => {
                     let generation = self.context.registry.generation();
                     let target = self.resolve(&definition);
-                    self.routes.push(Route { definition, generation, target });
+                    self.routes.push(Route { definition, generation, target, forgotten: None });
                 }
                 Inbound::Request(request) => {
                     if let Err(request) = self.request(request, now, pump) {
@@ -203,7 +224,7 @@ impl Dispatch {
             Payload::Chunk { start, end } => (end - start) as usize,
             Payload::Whole(bytes) => bytes.len(),
         };
-        let Some(handler) = self.handlers.get_mut(target.handler) else { return Ok(()) };
+        let Some(Some(handler)) = self.handlers.get_mut(target.handler) else { return Ok(()) };
         let backlog = &handler.registration.backlog;
         match backlog.admit(bytes, now, self.context.config.mailbox_patience) {
             Admission::Admitted => {}
@@ -246,16 +267,20 @@ impl Dispatch {
         let metrics = &self.context.metrics;
         metrics.refused.up();
         if let Some(route) = self.routes.get(request.route as usize) {
-            let what =
-                format!("refused {} to {}: {rejected}", route.definition.message, route.definition.actor);
-            self.port.note_refused(reason(&rejected), &what);
+            let Definition { message, actor, .. } = &*route.definition;
+            // Written only if the line is: nobody pays for what a flood of refusals would say.
+            let what = Foreign(format_args!("refused {message} to {actor}: {rejected}"));
+            self.port.note_refused(rejected.reason(), what);
         }
         match request.kind {
             RequestKind::Cast { nth } => {
                 metrics.casts_refused.up();
                 if self.refused.len() >= REFUSED_MAX {
-                    self.refused.pop_front();
-                    self.forgotten = true;
+                    let forgotten = self.refused.pop_front();
+                    let route = forgotten.as_ref().and_then(|(of, ..)| self.routes.get_mut(*of as usize));
+                    if let (Some(route), Some((_, nth, _))) = (route, forgotten) {
+                        route.forgotten = Some(nth);
+                    }
                 }
                 self.refused.push_back((request.route, nth, rejected));
             }
@@ -266,7 +291,15 @@ impl Dispatch {
     /// Was that cast accepted? Everything before this frame on its route was dispatched before.
     fn confirm(&mut self, id: farcall_proto::link::frame::RequestId, route: u32, cast: u64) {
         let refused = self.refused.iter().find(|(of, nth, _)| *of == route && *nth == cast);
-        let fault = refused.map(|(_, _, rejected)| rejected.clone().into());
+        let forgotten = self.routes.get(route as usize).and_then(|route| route.forgotten);
+        let fault: Option<Fault> = match refused {
+            Some((_, _, rejected)) => Some(rejected.clone().into()),
+            // Perhaps it was refused, perhaps not: it must not pass for accepted.
+            None if forgotten.is_some_and(|nth| cast <= nth) => {
+                Some(Failed::ReplyDecode(FORGOTTEN.to_owned()).into())
+            }
+            None => None,
+        };
         self.port.pump(|link, _, _| match &fault {
             Some(fault) => link.reply_fault(id, fault),
             None => link.reply(id, false, Body::Borrowed(&[])),
@@ -276,7 +309,7 @@ impl Dispatch {
     /// One message to each actor that got something.
     fn hand_over(&mut self) {
         for index in self.touched.drain(..) {
-            let Some(handler) = self.handlers.get_mut(index) else { continue };
+            let Some(Some(handler)) = self.handlers.get_mut(index) else { continue };
             let mut items = std::mem::take(&mut handler.items);
             let bytes = std::mem::take(&mut handler.bytes);
             self.context.metrics.delivered.add(items.len() as u64);
@@ -308,19 +341,6 @@ fn own_chunk(chunk: &Bytes, items: &mut [Item], bytes: usize) -> Bytes {
 
 /// Smaller chunks are shared without looking.
 const CHUNK_SHARED_MIN: usize = 4096;
-
-/// A short stable word for logs.
-fn reason(rejected: &Rejected) -> &'static str {
-    match rejected {
-        Rejected::NoSuchActor => "no_such_actor",
-        Rejected::NoSuchMessage => "no_such_message",
-        Rejected::Incompatible(_) => "incompatible",
-        Rejected::Unauthorized => "unauthorized",
-        Rejected::WrongVersion { .. } => "wrong_version",
-        Rejected::Busy(_) => "busy",
-        _ => "refused",
-    }
-}
 
 impl Side for Dispatch {
     fn handle_data(&mut self, _buffer: &mut BytesMut, now: Instant) -> Result<(), LossCause> {
@@ -387,6 +407,7 @@ impl Side for Dispatch {
     }
 
     fn handle_timeout(&mut self, now: Instant, io: &IoState) -> Result<(), LossCause> {
+        self.tidy();
         if let Some(idle) = self.context.config.acceptor_idle
             && self.port.is_quiet()
             && now.saturating_duration_since(self.port.last_used()) >= idle

@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use crate::acceptor::{Acceptors, Stop};
-use crate::client::{Client, ClientActor, ConnKey, Dial, Way};
+use crate::client::{Client, ClientActor, ConnKey, Dial, Life, Way};
 use crate::conn::Conn;
 use crate::context::Context;
 
@@ -28,7 +28,7 @@ pub(crate) struct Clients {
     dispatcher: Addr<Dispatcher>,
 }
 
-/// A connection used lately, if there is one in this place.
+/// The connection used last for a place.
 type Recent = Mutex<Option<(Target, Arc<Conn>)>>;
 
 /// How many connections are kept at hand; a power of two.
@@ -98,8 +98,8 @@ impl Clients {
         let client = self.client(target);
         match client.way(now) {
             Way::Conn(conn) => Ok(conn),
-            Way::Fresh(conn) => {
-                self.dispatcher.do_send(Ensure { client, conn: conn.clone() });
+            Way::Fresh(conn, life) => {
+                self.dispatcher.do_send(Ensure { client, life });
                 Ok(conn)
             }
             Way::Closed(failure) => Err(failure),
@@ -125,13 +125,13 @@ impl Clients {
 
     /// Every connection there is, in any state.
     pub(crate) fn conns(&self) -> Vec<Arc<Conn>> {
-        self.table.read().values().filter_map(|client| client.conn()).collect()
+        self.table.read().values().flat_map(|client| client.conns()).collect()
     }
 
     /// Connections to one node, in any state.
     pub(crate) fn conns_to(&self, node: &NodeName) -> Vec<Arc<Conn>> {
         let table = self.table.read();
-        table.values().filter(|client| client.node() == node).filter_map(|client| client.conn()).collect()
+        table.values().filter(|client| client.node() == node).flat_map(|client| client.conns()).collect()
     }
 
     /// Stops the actors of all clients of a node (or of all): their connections are lost.
@@ -143,7 +143,7 @@ impl Clients {
 /// The actor that starts client actors.
 pub(crate) struct Dispatcher {
     acceptors: Arc<Acceptors>,
-    /// Weak, so that a target nobody uses can be forgotten; the address of one stays its own as long as it is here.
+    /// A client nobody needs any more is not kept by its entry, only its address is, so that it is not used twice.
     clients: HashMap<*const Client, (Weak<Client>, Addr<ClientActor>), ahash::RandomState>,
 }
 
@@ -154,7 +154,7 @@ impl Actor for Dispatcher {
 /// See to it that somebody makes this connection.
 struct Ensure {
     client: Arc<Client>,
-    conn: Arc<Conn>,
+    life: Life,
 }
 
 impl Message for Ensure {
@@ -164,16 +164,18 @@ impl Message for Ensure {
 impl Handler<Ensure> for Dispatcher {
     type Result = ();
 
-    fn handle(&mut self, Ensure { client, conn }: Ensure, _: &mut Self::Context) {
+    fn handle(&mut self, Ensure { client, life }: Ensure, _: &mut Self::Context) {
         let key = Arc::as_ptr(&client);
         let living = self.clients.get(&key).map(|(_, actor)| actor.clone()).filter(Addr::connected);
         let actor = living.unwrap_or_else(|| {
-            self.clients.retain(|_, (client, actor)| actor.connected() && client.strong_count() > 0);
+            if self.clients.len() % TIDY_EVERY == TIDY_EVERY - 1 {
+                self.clients.retain(|_, (client, actor)| actor.connected() && client.strong_count() > 0);
+            }
             let actor = ClientActor::new(self.acceptors.clone()).start();
             self.clients.insert(key, (Arc::downgrade(&client), actor.clone()));
             actor
         });
-        actor.do_send(Dial { client, conn });
+        actor.do_send(Dial(life));
     }
 }
 

@@ -8,14 +8,14 @@
 //! the other. Only after a real suspension are connections given up without delivering what waited in them.
 
 use std::io;
-use std::io::Write;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use farcall_proto::link::frame::write_ping;
 use parking_lot::Mutex;
-use socket2::{SockRef, Socket};
 use tokio::net::TcpStream;
+
+use crate::socket::SharedStream;
 
 /// The thread that looks after all connections of one node.
 #[derive(Debug)]
@@ -61,15 +61,12 @@ impl Heart {
     }
 
     /// Looks after a socket until the result is dropped.
-    ///
-    /// # Errors
-    /// If the socket cannot be shared with the thread.
-    pub(crate) fn follow(self: &Arc<Self>, stream: &TcpStream) -> io::Result<Arc<Pulse>> {
-        let socket = SockRef::from(stream).try_clone()?;
+    pub(crate) fn follow(self: &Arc<Self>, stream: &SharedStream) -> Arc<Pulse> {
+        let socket = stream.downgrade();
         let wire = Wire { busy: false, last_out: Instant::now(), rest: Vec::new() };
         let pulse = Arc::new(Pulse { heart: self.clone(), socket, wire: Mutex::new(wire) });
         self.pulses.lock().push(Arc::downgrade(&pulse));
-        Ok(pulse)
+        pulse
     }
 
     fn beat(&self, now: Instant) {
@@ -105,7 +102,7 @@ impl Heart {
 #[derive(Debug)]
 pub(crate) struct Pulse {
     heart: Arc<Heart>,
-    socket: Socket,
+    socket: Weak<TcpStream>,
     wire: Mutex<Wire>,
 }
 
@@ -144,7 +141,8 @@ impl Pulse {
         let mut tick = Vec::new();
         write_ping(0, &mut tick);
         // The socket does not block. What goes wrong with it, the pump finds out by itself.
-        if let Ok(written) = (&self.socket).write(&tick)
+        if let Some(socket) = self.socket.upgrade()
+            && let Ok(written) = socket.try_write(&tick)
             && written > 0
         {
             wire.rest = tick.split_off(written.min(tick.len()));
@@ -161,15 +159,19 @@ impl Pulse {
 mod tests {
     use super::*;
     use std::io::Read;
+    use tokio::io::AsyncWrite;
 
     #[actix::test]
     async fn a_tick_that_is_overdue_is_sent_while_the_arbiter_is_busy_and_never_into_a_half_written_frame() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let stream = SharedStream::new(stream);
+        // Whether a socket takes bytes is known once its reactor has looked.
+        std::future::poll_fn(|cx| std::pin::Pin::new(&mut stream.clone()).poll_write(cx, &[])).await.unwrap();
         let (mut peer, _) = listener.accept().unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let heart = Heart::start(Duration::from_millis(200), 4).unwrap();
-        let pulse = heart.follow(&stream).unwrap();
+        let pulse = heart.follow(&stream);
         // This thread is the arbiter, and blocks in `read`.
         let mut tick = [0; 16];
         peer.read_exact(&mut tick).unwrap();

@@ -6,22 +6,38 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, AsyncContext, Context as ActorCtx, Handler};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::acceptor::{self, Acceptors, Stop};
 use crate::context::Context;
 use crate::logging::limited;
-use crate::socket;
+use crate::socket::{self, SharedStream};
 
 /// The actor that accepts on one address.
 pub(crate) struct Listener {
-    socket: Option<TcpListener>,
+    socket: Option<Open>,
     context: Arc<Context>,
     acceptors: Arc<Acceptors>,
     half_open: Arc<Semaphore>,
     task: Option<JoinHandle<()>>,
+}
+
+/// A socket that is listened on; whoever waits hears when it is closed.
+struct Open {
+    // Dropped first.
+    socket: TcpListener,
+    _closed: oneshot::Sender<()>,
+}
+
+/// A listener, as its node holds it.
+pub(crate) struct Listening {
+    /// With its real port.
+    pub(crate) address: SocketAddr,
+    pub(crate) actor: Addr<Listener>,
+    /// Ends when the socket is closed.
+    pub(crate) closed: oneshot::Receiver<()>,
 }
 
 impl Listener {
@@ -31,18 +47,19 @@ impl Listener {
         context: &Arc<Context>,
         acceptors: &Arc<Acceptors>,
         half_open: &Arc<Semaphore>,
-    ) -> io::Result<(SocketAddr, Addr<Self>)> {
+    ) -> io::Result<Listening> {
         let socket = socket::listen(address, context.config.tcp.v6_only)?;
         let address = socket.local_addr()?;
+        let (sender, closed) = oneshot::channel();
         let listener = Self {
-            socket: Some(socket),
+            socket: Some(Open { socket, _closed: sender }),
             context: context.clone(),
             acceptors: acceptors.clone(),
             half_open: half_open.clone(),
             task: None,
         };
         log::info!(target: "farcall", node:% = context.name, address:% = address; "listening");
-        Ok((address, listener.start()))
+        Ok(Listening { address, actor: listener.start(), closed })
     }
 }
 
@@ -81,13 +98,13 @@ impl Handler<Stop> for Listener {
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 async fn accept_loop(
-    socket: TcpListener,
+    open: Open,
     context: Arc<Context>,
     acceptors: Arc<Acceptors>,
     half_open: Arc<Semaphore>,
 ) {
     loop {
-        match socket.accept().await {
+        match open.socket.accept().await {
             Ok((stream, from)) => {
                 let Ok(permit) = half_open.clone().try_acquire_owned() else {
                     context.metrics.inbound_refused.up();
@@ -107,8 +124,8 @@ async fn accept_loop(
                 }
                 let half_open = HalfOpen::new(&context, permit);
                 let heart = context.heart.clone();
-                let follow = move |stream: &TcpStream| heart.follow(stream).ok();
-                acceptor::accept(stream, from, &context, &acceptors, half_open, follow);
+                let follow = move |stream: &SharedStream| Some(heart.follow(stream));
+                acceptor::accept(SharedStream::new(stream), from, &context, &acceptors, half_open, follow);
             }
             Err(error) => {
                 limited!(

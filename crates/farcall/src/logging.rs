@@ -60,6 +60,21 @@ impl RateLimit {
     }
 }
 
+/// Text of a peer's making, as it may stand in a log line: escaped, and not much of it.
+pub(crate) struct Foreign<T>(pub(crate) T);
+
+/// So much of a peer's text is shown.
+const FOREIGN_CHARS_MAX: usize = 200;
+
+impl<T: std::fmt::Display> std::fmt::Display for Foreign<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use std::fmt::Write;
+        let text = self.0.to_string();
+        text.escape_debug().take(FOREIGN_CHARS_MAX).try_for_each(|char| f.write_char(char))?;
+        if text.chars().count() > FOREIGN_CHARS_MAX { f.write_str("…") } else { Ok(()) }
+    }
+}
+
 /// Writes a log line with a `reason` if its [`RateLimit`] lets it through.
 ///
 /// ```text
@@ -179,6 +194,12 @@ mod tests {
                 "farcall INFO again reason=bad proof suppressed=2",
             ]
         );
+    }
+
+    #[test]
+    fn text_of_a_peer_stays_on_its_line_and_is_not_much() {
+        assert_eq!(Foreign("a\nb\u{1b}[31m").to_string(), "a\\nb\\u{1b}[31m");
+        assert!(Foreign("x".repeat(10_000)).to_string().len() < 250);
     }
 
     #[test]

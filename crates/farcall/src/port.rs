@@ -113,10 +113,9 @@ impl AnswerPort {
         &self.context.metrics
     }
 
-    /// One rate-limited line about something refused. Names in `what` may be the peer's: they cannot begin a new line.
-    pub(crate) fn note_refused(&self, reason: &'static str, what: &str) {
-        let what = what.replace(char::is_control, "\u{fffd}");
-        self.context.log_limited(log::Level::Warn, reason, &self.peer, &what);
+    /// One rate-limited line about something refused.
+    pub(crate) fn note_refused(&self, reason: &'static str, what: impl std::fmt::Display) {
+        self.context.log_limited(log::Level::Warn, reason, &self.peer, what);
     }
 
     pub(crate) fn message_bytes_max(&self) -> usize {
@@ -224,6 +223,10 @@ impl AnswerPort {
 
     /// The caller gave a request up.
     pub(crate) fn note_cancelled(&self, id: RequestId) {
+        // No request has such a slot, and whoever says so must not fill the table with it.
+        if id.slot as usize >= self.context.config.in_flight_max {
+            return;
+        }
         let before = self.cancelled.lock().insert(id.slot, id.generation);
         if before.is_none() {
             self.cancelled_count.fetch_add(1, Ordering::Release);

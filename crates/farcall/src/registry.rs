@@ -4,7 +4,7 @@
 //! `generation`, so that connections look a name up again only when something changed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use actix::Recipient;
@@ -37,12 +37,19 @@ pub(crate) struct Registration {
     pub(crate) backlog: Arc<Backlog>,
     /// Tells this registration from a later one of the same name.
     id: u64,
+    /// Taken out: nobody has to keep its actor alive any more.
+    out: AtomicBool,
 }
 
 impl Registration {
     /// Tells this registration from a later one of the same name.
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Whether it was taken out or replaced.
+    pub(crate) fn is_out(&self) -> bool {
+        self.out.load(Ordering::Acquire)
     }
 
     /// Whether the actor still lives.
@@ -157,10 +164,11 @@ impl Registry {
             recipient,
             backlog: Arc::new(backlog),
             id,
+            out: AtomicBool::new(false),
         };
-        names.insert(name, Arc::new(registration));
+        let replaced = names.insert(name, Arc::new(registration));
         drop(names);
-        self.note_change();
+        self.note_out(replaced);
         Ok(id)
     }
 
@@ -173,16 +181,18 @@ impl Registry {
         let mut names = self.names.lock();
         let gone = || RegisterError::Gone(name.to_owned());
         let registration = names.get_mut(name).filter(|found| found.id == id).ok_or_else(gone)?;
-        *registration = Arc::new(Registration {
+        let versioned = Arc::new(Registration {
             name: registration.name.clone(),
             version: Some(parsed),
             messages: registration.messages.clone(),
             recipient: registration.recipient.clone(),
             backlog: registration.backlog.clone(),
             id,
+            out: AtomicBool::new(false),
         });
+        let replaced = std::mem::replace(registration, versioned);
         drop(names);
-        self.note_change();
+        self.note_out(Some(replaced));
         Ok(())
     }
 
@@ -192,10 +202,23 @@ impl Registry {
         let matches = names.get(name).is_some_and(|found| id.is_none_or(|id| found.id == id));
         let removed = if matches { names.remove(name) } else { None };
         drop(names);
-        if removed.is_some() {
-            self.note_change();
+        let found = removed.is_some();
+        if found {
+            self.note_out(removed);
         }
-        removed.is_some()
+        found
+    }
+
+    /// To be called outside the lock: what a mailbox may still hold is the application's.
+    fn note_out(&self, gone: impl IntoIterator<Item = Arc<Registration>>) {
+        gone.into_iter().for_each(|gone| gone.out.store(true, Ordering::Release));
+        self.note_change();
+    }
+
+    /// Takes every name out: the actors that only their names held end.
+    pub(crate) fn clear(&self) {
+        let removed = std::mem::take(&mut *self.names.lock());
+        self.note_out(removed.into_values());
     }
 
     /// All living registrations, by name.

@@ -74,6 +74,8 @@ pub(crate) struct Pump<I, S> {
     write: Vec<u8>,
     written: usize,
     yielded: bool,
+    /// What came behind the handshake has not been looked at.
+    rest: bool,
     eof: bool,
     paused: Option<Option<Instant>>,
     stalled_since: Option<Instant>,
@@ -116,6 +118,7 @@ where
         Self {
             io,
             side,
+            rest: !read.is_empty(),
             read,
             read_bytes: READ_BYTES_MIN,
             write: Vec::new(),
@@ -289,6 +292,9 @@ where
                 // Nothing much happens: give the large buffer back.
                 self.read_bytes = READ_BYTES_MIN;
                 self.read = BytesMut::new();
+                if self.written == self.write.len() {
+                    (self.write, self.written) = (Vec::new(), 0);
+                }
             }
         }
         self.armed = self.next_timeout().max(now + TIMER_MIN);
@@ -347,6 +353,9 @@ where
 
     /// Reads and writes in turn until neither goes on, or the budget is used (then it wakes itself).
     fn turn_open(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), LossCause>> {
+        if std::mem::take(&mut self.rest) {
+            self.side.handle_data(&mut self.read, now)?;
+        }
         if !self.yielded && self.has_fresh() {
             self.yielded = true;
             cx.waker().wake_by_ref();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use actix::{Actor, Addr};
+use actix::Actor;
 use farcall_proto::link::handshake::{Cookie, Keyring};
 use farcall_proto::peer::{NameError, NodeName};
 use parking_lot::Mutex;
@@ -21,7 +21,7 @@ use crate::context::Context;
 use crate::cookie::{CookieFile, CookieFileError};
 use crate::discovery::{Address, AddressError, Discovery};
 use crate::dispatcher::Clients;
-use crate::listener::Listener;
+use crate::listener::{Listener, Listening};
 use crate::registry::{RESERVED, RegisterError, Registry, RegistryLimits};
 use crate::rpc::Caller;
 
@@ -201,10 +201,11 @@ impl NodeBuilder {
         let caller = Arc::new(Caller { context: context.clone(), clients });
         let weak: std::sync::Weak<Caller> = Arc::downgrade(&caller);
         context.set_binding(weak);
-        let own = Own::new(context.clone()).start();
+        let node = Node(Arc::new(Inner { caller, acceptors, listeners: Mutex::new(listeners) }));
+        let own = Own::new(node.clone()).start();
         let messages = Own::entries().iter().map(crate::batch::Entry::info).collect();
         context.registry.insert(RESERVED, messages, own.recipient())?;
-        Ok(Node(Arc::new(Inner { caller, acceptors, listeners: Mutex::new(listeners) })))
+        Ok(node)
     }
 }
 
@@ -220,10 +221,7 @@ async fn load_keyring(path: Option<PathBuf>) -> Result<Keyring, StartError> {
     }
 }
 
-async fn listen(
-    context: &Arc<Context>,
-    acceptors: &Arc<Acceptors>,
-) -> Result<Vec<(SocketAddr, Addr<Listener>)>, StartError> {
+async fn listen(context: &Arc<Context>, acceptors: &Arc<Acceptors>) -> Result<Vec<Listening>, StartError> {
     let half_open = Arc::new(Semaphore::new(context.config.half_open_max));
     let mut addresses = Vec::new();
     for place in context.config.tcp.listen_on(&context.name)? {

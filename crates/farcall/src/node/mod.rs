@@ -30,7 +30,7 @@ use crate::batch::RemoteActor;
 use crate::config::Config;
 use crate::error::CallError;
 use crate::items::Items;
-use crate::listener::Listener;
+use crate::listener::Listening;
 use crate::message::{RemoteMessage, Value};
 use crate::metrics::MetricsSnapshot;
 use crate::registry::{RESERVED, RegisterError};
@@ -48,7 +48,7 @@ pub struct Node(Arc<Inner>);
 struct Inner {
     caller: Arc<Caller>,
     acceptors: Arc<Acceptors>,
-    listeners: Mutex<Vec<(SocketAddr, Addr<Listener>)>>,
+    listeners: Mutex<Vec<Listening>>,
 }
 
 impl std::fmt::Debug for Node {
@@ -85,14 +85,16 @@ impl Node {
 
     /// The addresses it listens on, with their real ports.
     pub fn listening_on(&self) -> Vec<SocketAddr> {
-        self.0.listeners.lock().iter().map(|(address, _)| *address).collect()
+        self.0.listeners.lock().iter().map(|listening| listening.address).collect()
     }
 
     // ----- names -----
 
     /// Puts an actor under a name that peers may call. Dropping the guard, or the actor's end, takes it out.
     ///
-    /// State its version with `.version("1.4.0")?` on the guard; keep the name for good with `.keep()`.
+    /// A name has 1 to 255 bytes and no control characters; there are at most `names_max` of them. State the actor's
+    /// version with `.version("1.4.0")?` on the guard; keep the name for good with `.keep()`. The actor may run on any
+    /// arbiter.
     ///
     /// # Errors
     /// [`RegisterError`]: the name is taken by a living actor, reserved, or no name.
@@ -119,7 +121,8 @@ impl Node {
         Ok(())
     }
 
-    /// Takes a name out; false if nobody had it.
+    /// Takes a name out; false if nobody had it. What waits in the actor's mailbox still runs; new requests are
+    /// `NoSuchActor`.
     pub fn unregister(&self, name: &str) -> bool {
         name != RESERVED && self.0.caller.context.registry.remove(name, None)
     }
@@ -136,12 +139,13 @@ impl Node {
         all.iter().map(|found| (found.name.to_string(), found.backlog.messages())).collect()
     }
 
-    /// Replaces the access list, for connections that are up and for local calls too.
+    /// Replaces the access list, for connections that are up and for local calls too. It holds for requests read
+    /// from now on; those in a mailbox already still run.
     pub fn set_access(&self, access: AccessList) {
         self.0.caller.context.registry.set_access(access);
     }
 
-    /// Accepts and uses these cookies from now on; connections that are up stay.
+    /// Accepts and uses these cookies in handshakes from now on; connections that are up stay.
     pub fn set_keyring(&self, keyring: Keyring) {
         self.0.caller.context.set_keyring(keyring);
     }
@@ -182,7 +186,11 @@ impl Node {
     }
 
     /// Begins a call and gives a promise of its answer: `.await` it, or look with
-    /// [`nb_yield`](Promise::nb_yield).
+    /// [`nb_yield`](Promise::nb_yield). It is queued before this returns; a full queue is not waited for, and the
+    /// promise tells of it. Its deadline is `call_timeout` from now.
+    ///
+    /// # Cancel safety
+    /// Dropping the promise cancels the call.
     pub fn async_call<'a, M>(
         &self,
         target: &Target,
@@ -214,7 +222,8 @@ impl Node {
         MultiCall { caller, targets, actor, message, timeout: None }
     }
 
-    /// Sends one way to the named actor on many nodes; returns at once with what is known here.
+    /// Sends one way to the named actor on many nodes; returns at once with what is known here. Full queues are not
+    /// waited for: the report names those targets.
     pub fn abcast<'a, M: RemoteMessage>(
         &self,
         targets: impl Into<Targets>,
@@ -301,7 +310,8 @@ impl Node {
         self.0.caller.clients.connections(node)
     }
 
-    /// Requests without an answer and bytes not yet written, over all connections to a node.
+    /// Requests without an answer (limit `in_flight_max`) and bytes not yet written (limit `unsent_bytes_max`), summed
+    /// over all connections to a node.
     pub fn load(&self, node: &NodeName) -> (usize, usize) {
         let conns = self.0.caller.clients.conns_to(node);
         conns.iter().map(|conn| conn.load()).fold((0, 0), |sum, load| (sum.0 + load.0, sum.1 + load.1))
@@ -336,8 +346,10 @@ impl Node {
 
     /// What a node exposes: its actors with their versions, messages and schemas.
     ///
+    /// What the peer's access list does not permit is not told.
+    ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`], as [`Node::call`] within `call_timeout`.
     ///
     /// # Cancel safety
     /// As a call.
@@ -359,8 +371,11 @@ impl Node {
     /// Resolves when the name is registered at the target, which need not even run yet. Waits for `call_timeout`
     /// at most; bound it otherwise with [`wait_for_within`](Node::wait_for_within).
     ///
+    /// Tells that the name is there, also if the access list there does not permit calling it.
+    ///
     /// # Errors
-    /// The last [`CallError`] when the time is over.
+    /// When the time is over: `Rejected(NoSuchActor)` if the peer is there and the name is not, else the last
+    /// [`CallError`].
     ///
     /// # Cancel safety
     /// Dropping the future ends the wait.
@@ -381,17 +396,23 @@ impl Node {
         actor: &str,
         timeout: Duration,
     ) -> Result<(), CallError> {
-        let deadline = Instant::now() + timeout;
+        let deadline = crate::rpc::deadline_after(Instant::now(), timeout);
+        let no_such_actor = || {
+            let failure = Failure::Rejected(farcall_proto::failure::Rejected::NoSuchActor);
+            CallError::new(failure, target, actor, "WaitFor")
+        };
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let wait = own::WaitFor { actor: actor.to_owned() };
+            let within_ms = u32::try_from(left.min(own::WAIT_MAX).as_millis()).unwrap_or(u32::MAX);
+            let wait = own::WaitFor { actor: actor.to_owned(), within_ms };
             let error = match self.call(target, RESERVED, wait).timeout(left).await {
-                Ok(()) => return Ok(()),
+                Ok(true) => return Ok(()),
+                Ok(false) if deadline <= Instant::now() + RETRY_EVERY => return Err(no_such_actor()),
+                Ok(false) => continue,
                 Err(error) => error,
             };
             if error.may_have_run() && deadline <= Instant::now() {
-                let failure = Failure::Rejected(farcall_proto::failure::Rejected::NoSuchActor);
-                return Err(CallError::new(failure, target, actor, "WaitFor"));
+                return Err(no_such_actor());
             }
             if deadline <= Instant::now() + RETRY_EVERY {
                 return Err(error);
@@ -449,30 +470,58 @@ impl Node {
         let deadline = Instant::now() + context.config.drain_timeout;
         context.begin_draining();
         log::info!(target: "farcall", node:% = context.name; "draining");
-        for (_, listener) in self.0.listeners.lock().drain(..) {
-            listener.do_send(Stop);
-        }
+        let listeners = std::mem::take(&mut *self.0.listeners.lock());
+        listeners.iter().for_each(|listening| listening.actor.do_send(Stop));
         for port in self.0.acceptors.ports() {
             port.goodbye(Goodbye::Draining);
         }
-        let mut finished = true;
-        loop {
-            let quiet = self.0.acceptors.ports().iter().all(|port| port.is_quiet());
+        let mut busy_at = Instant::now();
+        let finished = loop {
+            let (now, ports) = (Instant::now(), self.0.acceptors.ports());
+            if !ports.iter().all(|port| port.is_quiet()) {
+                busy_at = now;
+            }
+            // A peer says goodbye too, when all it sent was answered or refused. One that does not is not waited for.
+            let left = ports.is_empty() || now.saturating_duration_since(busy_at) >= GOODBYE_WITHIN;
             let conns = self.0.caller.clients.conns();
             conns.iter().for_each(|conn| conn.begin_close("this node is draining"));
-            let done = quiet && conns.is_empty();
-            if done || Instant::now() >= deadline {
-                finished = finished && done;
-                break;
+            if left && conns.is_empty() {
+                break true;
+            }
+            if now >= deadline {
+                break false;
             }
             tokio::time::sleep(DRAIN_LOOK_EVERY).await;
-        }
+        };
         self.0.caller.clients.stop(None);
         self.0.acceptors.stop(None);
+        self.gone(listeners).await;
+        context.registry.clear();
         log::info!(target: "farcall", node:% = context.name, finished = finished; "stopped");
         finished
     }
 }
+
+impl Node {
+    /// Resolves when the sockets are closed, so that a successor may listen on them.
+    async fn gone(&self, listeners: Vec<Listening>) {
+        let closed = async {
+            for listening in listeners {
+                // Dropped without a word when it is closed.
+                let _ = listening.closed.await;
+            }
+            while self.0.acceptors.len() > 0 || !self.0.caller.clients.conns().is_empty() {
+                tokio::time::sleep(DRAIN_LOOK_EVERY).await;
+            }
+        };
+        if tokio::time::timeout(GOODBYE_WITHIN, closed).await.is_err() {
+            log::warn!(target: "farcall", node:% = self.name(); "stopped, and its arbiter is too busy to close its sockets");
+        }
+    }
+}
+
+/// How long a draining node waits for peers that have nothing more to expect, and for its own sockets to close.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 
 /// How often a wait for a peer that does not answer yet is tried again.
 const RETRY_EVERY: Duration = Duration::from_millis(50);

@@ -1,12 +1,12 @@
 //! The reserved actor `farcall`: how nodes talk about themselves. Everything beyond the verbs travels as a request to it.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, Context, Handler, ResponseFuture};
 
+use super::Node;
 use super::describe::{NodeDescription, actors};
 use crate::RemoteActor;
-use crate::context::Context as NodeContext;
 
 /// What do you expose?
 #[farcall::message(result = NodeDescription, name = "farcall.Describe")]
@@ -16,24 +16,31 @@ pub(super) struct Describe {
     pub(super) actor: Option<String>,
 }
 
-/// Answer when this name is registered.
-#[farcall::message(name = "farcall.WaitFor")]
+/// Answer when this name is registered: true, or false when the time is over.
+#[farcall::message(result = bool, name = "farcall.WaitFor")]
 #[derive(Debug)]
 pub(super) struct WaitFor {
     /// The name.
     pub(super) actor: String,
+    /// How long the caller waits. Whoever waits longer than [`WAIT_MAX`] has to ask again, so that a caller that
+    /// went away does not leave its wait behind for long.
+    pub(super) within_ms: u32,
 }
+
+/// The longest wait for a name in one request.
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The reserved actor.
 #[derive(RemoteActor)]
 #[remote(Describe, WaitFor)]
 pub(super) struct Own {
-    context: Arc<NodeContext>,
+    /// Keeps the node alive until it is shut down, whoever drops its handle.
+    node: Node,
 }
 
 impl Own {
-    pub(super) fn new(context: Arc<NodeContext>) -> Self {
-        Self { context }
+    pub(super) fn new(node: Node) -> Self {
+        Self { node }
     }
 }
 
@@ -45,20 +52,22 @@ impl Handler<Describe> for Own {
     type Result = actix::MessageResult<Describe>;
 
     fn handle(&mut self, Describe { actor }: Describe, _: &mut Context<Self>) -> Self::Result {
+        let context = &self.node.0.caller.context;
         actix::MessageResult(NodeDescription {
-            node: self.context.name.to_string(),
-            incarnation: self.context.incarnation.0,
+            node: context.name.to_string(),
+            incarnation: context.incarnation.0,
             farcall: env!("CARGO_PKG_VERSION").to_owned(),
-            actors: actors(&self.context.registry, actor.as_deref()),
+            actors: actors(&context.registry, actor.as_deref()),
         })
     }
 }
 
 impl Handler<WaitFor> for Own {
-    type Result = ResponseFuture<()>;
+    type Result = ResponseFuture<bool>;
 
-    fn handle(&mut self, WaitFor { actor }: WaitFor, _: &mut Context<Self>) -> Self::Result {
-        let context = self.context.clone();
-        Box::pin(async move { context.registry.wait_for(&actor).await })
+    fn handle(&mut self, WaitFor { actor, within_ms }: WaitFor, _: &mut Context<Self>) -> Self::Result {
+        let registry = self.node.0.caller.context.registry.clone();
+        let within = Duration::from_millis(u64::from(within_ms)).min(WAIT_MAX);
+        Box::pin(async move { tokio::time::timeout(within, registry.wait_for(&actor)).await.is_ok() })
     }
 }

@@ -86,6 +86,14 @@ pub(super) struct Times {
     pub(super) send_timeout: Option<Duration>,
 }
 
+/// The end of a time, however long it is said to be.
+pub(crate) fn deadline_after(now: Instant, timeout: Duration) -> Instant {
+    now + timeout.min(TIMEOUT_MAX)
+}
+
+/// Longer than anybody waits, and short enough for every clock.
+const TIMEOUT_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// One request and its answer.
 pub(super) struct Exchange {
     kind: SubmitKind,
@@ -105,8 +113,8 @@ enum State {
 
 impl Exchange {
     pub(super) fn new(kind: SubmitKind, timeout: Duration, send_timeout: Duration, now: Instant) -> Self {
-        let deadline = now + timeout;
-        let room_until = deadline.min(now + send_timeout);
+        let deadline = deadline_after(now, timeout);
+        let room_until = deadline.min(deadline_after(now, send_timeout));
         Self { kind, deadline, room_until, state: State::Done }
     }
 

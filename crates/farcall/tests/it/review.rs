@@ -7,7 +7,9 @@ use farcall::prelude::*;
 use farcall::rpc::RawMessage;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::fixture::{Add, Block, Count, Counter, Echo, PhoneBook, Sleep, Total, builder, pair};
+use crate::fixture::{
+    Add, Block, Count, Counter, Echo, PhoneBook, Sleep, Total, any_port, builder, eventually, pair, pair_with,
+};
 
 /// Cannot be written.
 #[derive(Debug, Default, Deserialize)]
@@ -210,4 +212,161 @@ async fn a_node_is_drained_as_soon_as_its_last_answer_is_there_taken_or_not() {
     assert!(alpha.shutdown().await);
     assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
     assert_eq!(kept.await.unwrap(), 50);
+}
+
+#[actix::test]
+async fn a_wait_for_a_name_that_never_comes_leaves_nothing_behind() {
+    let (alpha, beta_node, beta) = pair().await;
+    let error = alpha.wait_for_within(&beta, "nobody", Duration::from_millis(100)).await.unwrap_err();
+    assert!(!error.may_have_run(), "{error}");
+    let begun = Instant::now();
+    assert!(beta_node.shutdown().await);
+    assert!(begun.elapsed() < SOON);
+}
+
+#[actix::test]
+async fn a_node_whose_handle_is_dropped_goes_on() {
+    let (alpha, beta_node, beta) = pair().await;
+    drop(beta_node);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(alpha.call(&beta, "counter", Total).await.unwrap(), 0);
+}
+
+#[actix::test]
+async fn a_node_that_was_shut_down_leaves_its_port_and_its_actors_at_once() {
+    let (alpha, beta_node, beta) = pair().await;
+    alpha.ping(&beta).await.unwrap();
+    let address = beta_node.listening_on()[0];
+    let counter = Counter::default().start();
+    beta_node.register("another", counter.clone()).unwrap().keep();
+    assert!(beta_node.shutdown().await);
+    assert!(std::net::TcpListener::bind(address).is_ok());
+    assert_eq!(beta_node.names(), Vec::<String>::new());
+    assert_eq!((beta_node.metrics().acceptors, alpha.metrics().clients_up), (0, 0));
+}
+
+#[actix::test]
+async fn a_node_that_cannot_listen_everywhere_listens_nowhere() {
+    let free = std::net::TcpListener::bind(any_port()).unwrap();
+    let first = free.local_addr().unwrap();
+    drop(free);
+    let taken = std::net::TcpListener::bind(any_port()).unwrap();
+    let addresses = [first, taken.local_addr().unwrap()];
+    let started = builder("alpha").listen(addresses).start().await;
+    assert!(matches!(started, Err(farcall::StartError::Listen { .. })));
+    eventually("the first port is free again", || std::net::TcpListener::bind(first).is_ok()).await;
+}
+
+#[test]
+fn a_caller_is_told_when_the_node_has_gone_with_its_arbiter() {
+    let book = PhoneBook::default();
+    let (alpha, end) = elsewhere("alpha", &book);
+    let beta: Target = "beta@127.0.0.1".parse().unwrap();
+    drop(end);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let begun = Instant::now();
+    runtime.block_on(async {
+        // Until its system has ended, it answers that it knows no such node.
+        loop {
+            let error = alpha.call(&beta, "counter", Total).timeout(SOON).await.unwrap_err();
+            assert_eq!(error.class(), Class::NotSent, "{error}");
+            if error.to_string().contains("the client stopped") {
+                break;
+            }
+        }
+    });
+    assert!(begun.elapsed() < SOON);
+}
+
+#[actix::test]
+async fn targets_that_nobody_uses_any_more_are_forgotten() {
+    let (alpha, ..) = pair_with(|node| {
+        node.configure(|config| {
+            config.backoff_min = Duration::from_millis(1);
+            config.backoff_max = Duration::from_millis(1);
+        })
+    })
+    .await;
+    for n in 0..700 {
+        let target: Target = format!("gone{n}@127.0.0.1").parse().unwrap();
+        assert!(alpha.call(&target, "counter", Total).await.is_err());
+    }
+    assert!(alpha.metrics().clients < 400, "{}", alpha.metrics().clients);
+}
+
+#[actix::test]
+async fn a_closing_connection_is_drained_and_killed_like_any_other() {
+    let (alpha, _beta_node, beta) = pair().await;
+    let kept = alpha.async_call(&beta, "counter", Sleep { ms: 300 });
+    alpha.ping(&beta).await.unwrap();
+    alpha.disconnect(beta.node());
+    let killed = alpha.async_call(&beta, "counter", Sleep { ms: 60_000 });
+    alpha.ping(&beta).await.unwrap();
+    alpha.disconnect(beta.node());
+    assert_eq!(alpha.load(beta.node()).0, 2, "both connections count");
+    assert_eq!(kept.await.unwrap(), 300);
+    alpha.ping(&beta).await.unwrap();
+    alpha.kill_clients(beta.node());
+    let begun = Instant::now();
+    assert_eq!(killed.await.unwrap_err().class(), Class::Unknown);
+    assert!(begun.elapsed() < SOON);
+}
+
+#[actix::test]
+async fn any_timeout_is_a_timeout() {
+    let (alpha, _beta_node, beta) = pair().await;
+    let call = alpha.call(&beta, "counter", Total).timeout(Duration::MAX).send_timeout(Duration::MAX);
+    assert_eq!(call.await.unwrap(), 0);
+    alpha.ping_within(&beta, Duration::MAX).await.unwrap();
+    alpha.wait_for_within(&beta, "counter", Duration::MAX).await.unwrap();
+    let error = alpha.call(&beta, "counter", Total).timeout(Duration::ZERO).await.unwrap_err();
+    assert_ne!(error.class(), Class::Failed, "{error}");
+}
+
+#[actix::test]
+async fn what_the_application_awaits_may_move_between_threads() {
+    fn sendable<T: Send>(_: &T) {}
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<Node>();
+    shared::<NameGuard>();
+    shared::<farcall::rpc::Remote<Counter>>();
+    let (alpha, _beta_node, beta) = pair().await;
+    sendable(&alpha.call(&beta, "counter", Total));
+    sendable(&std::future::IntoFuture::into_future(alpha.call(&beta, "counter", Total)));
+    sendable(&std::future::IntoFuture::into_future(alpha.stream(&beta, "counter", Count { to: 1 })));
+    sendable(&std::future::IntoFuture::into_future(alpha.multicall(All, "counter", Total)));
+    sendable(&std::future::IntoFuture::into_future(alpha.sbcast(All, "counter", Total)));
+    sendable(&alpha.stream(&beta, "counter", Count { to: 1 }).await.unwrap());
+    sendable(&alpha.async_call(&beta, "counter", Total));
+    sendable(&alpha.cast(&beta, "counter", Total).acked());
+    sendable(&alpha.ping(&beta));
+    sendable(&alpha.describe(&beta));
+    sendable(&alpha.wait_for(&beta, "counter"));
+    sendable(&alpha.draining());
+    sendable(&alpha.shutdown());
+    sendable(&builder("gamma").start());
+}
+
+#[actix::test]
+async fn a_refused_cast_never_passes_for_accepted_however_late_one_asks() {
+    let (alpha, _beta_node, beta) = pair().await;
+    let first = alpha.cast(&beta, "nobody", Add { amount: 1 });
+    for _ in 0..2000 {
+        alpha.cast(&beta, "nobody", Add { amount: 1 }).unwrap();
+    }
+    assert!(first.acked().await.is_err());
+}
+
+#[actix::test]
+async fn an_actor_whose_name_is_gone_is_not_kept_alive_by_its_callers_connections() {
+    let (alpha, beta_node, beta) =
+        pair_with(|node| node.configure(|config| config.tick = Duration::from_millis(400))).await;
+    let alive = std::sync::Arc::new(());
+    let held = alive.clone();
+    let serve =
+        move |add: Add| std::future::ready(add.amount + std::sync::Arc::strong_count(&held) as u64 * 0);
+    beta_node.serve("short", serve).unwrap();
+    assert_eq!(alpha.call(&beta, "short", Add { amount: 3 }).await.unwrap(), 3);
+    assert!(beta_node.unregister("short"));
+    eventually("the function is dropped", || std::sync::Arc::strong_count(&alive) == 1).await;
 }
