@@ -83,6 +83,11 @@ impl GateHandle {
     pub fn entered(&self) -> usize {
         self.entered.load(Ordering::SeqCst)
     }
+
+    /// The numbers that went through.
+    pub fn passed(&self) -> Vec<u32> {
+        self.passed.lock().clone()
+    }
 }
 
 impl Actor for Gate {

@@ -44,9 +44,14 @@ impl Proxy {
         self.address
     }
 
-    /// Nothing goes through any more; connections stay open.
+    /// Nothing goes through until [`resume`](Self::resume); connections stay open.
     pub fn hold(&self) {
         self.shared.flow.send_replace(false);
+    }
+
+    /// Everything goes through again.
+    pub fn resume(&self) {
+        self.shared.flow.send_replace(true);
     }
 
     /// How many connections were made through it.
