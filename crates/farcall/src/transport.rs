@@ -82,8 +82,6 @@ pub(crate) struct Pump<I, S> {
     timer: Pin<Box<Sleep>>,
     armed: Instant,
     closing: Option<Closing>,
-    /// The timer came late, and what it is for was put off once.
-    graced: bool,
     /// Who ticks while the arbiter is busy; none for a connection that is no socket.
     pulse: Option<Arc<Pulse>>,
     /// Whether the pulse knows that a frame may be half-written.
@@ -132,7 +130,6 @@ where
             timer: Box::pin(tokio::time::sleep_until(now.into())),
             armed: now,
             closing: None,
-            graced: false,
             pulse,
             writing: false,
             late_tick: Vec::new(),
@@ -263,21 +260,30 @@ where
         Poll::Ready(Ok(Progress::Drained))
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), LossCause>> {
-        let io = self.io_state();
-        let mut next = self.side.poll_timeout(&io);
+    fn next_timeout(&mut self) -> Instant {
+        let mut next = self.side.poll_timeout(&self.io_state());
         if let Some(Some(until)) = self.paused {
             next = next.min(until);
         }
         if let Some(closing) = &self.closing {
             next = next.min(closing.until);
         }
-        if next <= now && now.saturating_duration_since(self.armed) > LATE && !self.graced {
-            // The arbiter was busy, and the peer's ticks may wait unread in the socket: look there once more first.
-            self.graced = true;
-            next = now + TIMER_MIN;
-        } else if next <= now {
-            self.graced = false;
+        next
+    }
+
+    /// Does what is due. A timer that fired tells more than the clock: the reactor has looked at the socket since, so
+    /// what had come was read before this. A busy arbiter must not take its own silence for the peer's.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), LossCause>> {
+        let next = self.next_timeout();
+        if next < self.armed {
+            self.armed = next;
+            self.timer.as_mut().reset(next.into());
+        }
+        if self.timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if next <= now {
+            let io = self.io_state();
             self.side.handle_timeout(now, &io)?;
             if self.side.wants_write() {
                 cx.waker().wake_by_ref();
@@ -290,15 +296,11 @@ where
                     (self.write, self.written) = (Vec::new(), 0);
                 }
             }
-            next = self.side.poll_timeout(&io).max(now + TIMER_MIN);
         }
-        if next < self.armed || self.armed <= now {
-            self.armed = next;
-            self.timer.as_mut().reset(next.into());
-        }
+        self.armed = self.next_timeout().max(now + TIMER_MIN);
+        self.timer.as_mut().reset(self.armed.into());
         if self.timer.as_mut().poll(cx).is_ready() {
             // Due again while we looked.
-            self.armed = now;
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -383,9 +385,6 @@ where
     }
 }
 
-/// A timer this late says that the arbiter was busy.
-const LATE: Duration = Duration::from_millis(20);
-
 /// The timer is never armed closer than this: deadlines are kept to a few milliseconds.
 const TIMER_MIN: Duration = Duration::from_millis(1);
 
@@ -411,5 +410,68 @@ fn io_cause(error: &std::io::Error) -> LossCause {
     match error.kind() {
         std::io::ErrorKind::UnexpectedEof => LossCause::Closed,
         _ => LossCause::Io(Arc::from(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use farcall_proto::link::liveness::Liveness;
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// A side that takes everything, wants nothing, and hears when its peer falls silent.
+    struct Taker(Liveness);
+
+    impl Side for Taker {
+        fn handle_data(&mut self, buffer: &mut BytesMut, now: Instant) -> Result<(), LossCause> {
+            buffer.clear();
+            self.0.received(now);
+            Ok(())
+        }
+        fn advance(&mut self, _: &mut BytesMut, _: Instant, _: &Waker) -> Result<Progress, LossCause> {
+            Ok(Progress::Drained)
+        }
+        fn transmit(&mut self, _: &mut Vec<u8>, _: Instant, _: &Waker) {}
+        fn wants_write(&mut self) -> bool {
+            false
+        }
+        fn poll_timeout(&mut self, io: &IoState) -> Instant {
+            self.0.poll_timeout(io)
+        }
+        fn handle_timeout(&mut self, now: Instant, io: &IoState) -> Result<(), LossCause> {
+            self.0.handle_timeout(now, io).map(drop)
+        }
+        fn wants_close(&mut self) -> Option<&'static str> {
+            None
+        }
+        fn suspended(&mut self, _: Instant) -> Option<Duration> {
+            None
+        }
+    }
+
+    #[actix::test]
+    async fn a_busy_arbiter_does_not_take_its_own_silence_for_the_peers() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        let tick = Duration::from_millis(100);
+        let side = Taker(Liveness::new(tick, 4, tick, tick * 100, Instant::now()));
+        let mut pump = Pump::new(stream, side, BytesMut::new(), None);
+        // Both timer and socket are waited for.
+        let quick = tokio::time::timeout(tick / 2, &mut pump).await;
+        assert!(quick.is_err(), "it ended: {quick:?}");
+        peer.write_all(b"alive").unwrap();
+        std::thread::sleep(tick * 2);
+        // Something else wakes the pump before the reactor had its turn.
+        let polled = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut pump).poll(cx))).await;
+        assert!(polled.is_pending(), "{polled:?}");
+        // A peer that is silent is found out all the same.
+        let begun = Instant::now();
+        let ended = pump.await;
+        assert!(matches!(ended.cause, LossCause::Silent { .. }), "{ended:?}");
+        assert!(begun.elapsed() >= tick / 2, "what it had sent counts from when it was read");
     }
 }

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use futures::stream::FuturesUnordered;
 
 use crate::actors::{Add, Echo, Total};
-use crate::fixture::{Times, failure, health, node, node_with};
+use crate::fixture::{QUICK, Times, failure, health, node, node_with};
 use crate::process::Peer;
 
 #[actix::test]
@@ -60,9 +60,12 @@ async fn a_storm_of_calls_to_a_dead_node_is_told_at_once_and_dials_once_per_back
 #[actix::test]
 async fn a_hundred_thousand_concurrent_calls_over_one_connection_are_all_answered_each_with_its_own() {
     const CALLS: u32 = 100_000;
-    let peer = Peer::start("beta");
+    // A hundred thousand futures keep a thread busy for longer than the short tick of the other tests.
+    let slow = QUICK.replace("tick = \"1s\"", "tick = \"20s\"").replace("\"5s\"", "\"20s\"");
+    let peer = Peer::start_with("beta", &slow);
     let alpha = node_with("alpha", &[&peer], |builder| {
         builder.configure(|config| {
+            (config.tick, config.write_stall_timeout) = (Duration::from_secs(20), Duration::from_secs(20));
             // A debug build on a busy machine takes its time.
             config.call_timeout = Duration::from_secs(60);
             config.send_timeout = Duration::from_secs(60);

@@ -203,10 +203,10 @@ async fn a_node_without_free_files_keeps_its_connections_and_accepts_again_later
     alpha.ping(&peer.target).await.unwrap();
     // Past the handshake, so that the limit of half-open ones does not step in first.
     let mut many = Vec::new();
-    for n in 0..40 {
+    for n in 0..15 {
         many.push(authenticated(&peer, &format!("n{n}")));
     }
-    let strangers: Vec<_> = (0..40).map(|_| stranger(&peer)).collect();
+    let strangers: Vec<_> = (0..60).map(|_| stranger(&peer)).collect();
     for _ in 0..100 {
         alpha.call(&peer.target, "counter", Add { amount: 1 }).await.unwrap();
         tokio::time::sleep(Duration::from_millis(2)).await;
