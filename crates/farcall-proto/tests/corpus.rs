@@ -65,7 +65,9 @@ fn write_the_corpus() {
         ("items", |pair| {
             let ticket = pair.open(300, 5, 100);
             pair.run();
-            while let farcall_proto::link::NextItem::Item { .. } = pair.client.poll_item(ticket, || 0) {
+            while let farcall_proto::link::NextItem::Item { .. } | farcall_proto::link::NextItem::Opened =
+                pair.client.poll_item(ticket, || 0)
+            {
                 pair.run();
             }
         }),

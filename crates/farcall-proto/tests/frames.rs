@@ -28,8 +28,15 @@ fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     out
 }
 
-/// Every kind of frame once: its bytes in hex, and how it reads.
-fn golden() -> Vec<(Vec<u8>, &'static str, Frame<'static>)> {
+/// A frame as it is written, its bytes in hex, and how it reads.
+type Golden = (Vec<u8>, &'static str, Frame<'static>);
+
+/// Every kind of frame once.
+fn golden() -> Vec<Golden> {
+    requests_and_answers().into_iter().chain(the_connection_itself()).collect()
+}
+
+fn requests_and_answers() -> Vec<Golden> {
     let (id, route, deadline_ms, compressed, payload) = (ID, 9, 5000, false, &b"hi"[..]);
     let fault = Fault::Rejected(Rejected::NoSuchActor);
     vec![
@@ -69,6 +76,11 @@ fn golden() -> Vec<(Vec<u8>, &'static str, Frame<'static>)> {
             Frame::Item { id, opened: false, compressed, payload },
         ),
         (
+            written(|out| Head::opened(ID).write(&[], out)),
+            "0c000000 06 04 0000 01020304 05060708",
+            Frame::Item { id, opened: true, compressed, payload: &[] },
+        ),
+        (
             written(|out| frame::write_credit(ID, 4096, out)),
             "10000000 07 00 0000 01020304 05060708 00100000",
             Frame::Credit { id, bytes: 4096 },
@@ -78,6 +90,12 @@ fn golden() -> Vec<(Vec<u8>, &'static str, Frame<'static>)> {
             "0c000000 08 00 0000 01020304 05060708",
             Frame::Cancel { id },
         ),
+    ]
+}
+
+fn the_connection_itself() -> Vec<Golden> {
+    let (id, route, payload) = (ID, 9, &b"hi"[..]);
+    vec![
         (
             written(|out| frame::write_define(9, &definition(), out)),
             "21000000 09 00 0000 09000000 07636f756e746572 03416464 02 88ef99abc5e88c9111 025e31",

@@ -11,7 +11,7 @@ use std::time::Instant;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context as ActorCtx, Handler, Message};
 use bytes::BytesMut;
 use farcall_proto::link::handshake::{Admission, PeerParams};
-use farcall_proto::link::{AcceptorLink, LossCause};
+use farcall_proto::link::{AcceptorLink, Limits, LossCause};
 use farcall_proto::peer::NodeName;
 use futures::future::LocalBoxFuture;
 use hashbrown::HashMap;
@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use crate::context::Context;
 use crate::dispatch::Dispatch;
 use crate::handshaking;
+use crate::heartbeat::Pulse;
 use crate::logging::limited;
 use crate::port::AnswerPort;
 use crate::transport::{Ended, Pump};
@@ -141,6 +142,7 @@ pub(crate) fn accept<I>(
     context: &Arc<Context>,
     acceptors: &Arc<Acceptors>,
     half_open: impl Send + 'static,
+    follow: impl FnOnce(&I) -> Option<Arc<Pulse>> + 'static,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -148,12 +150,10 @@ pub(crate) fn accept<I>(
     Acceptor::create(|ctx| {
         let own = ctx.address();
         let work = async move {
-            if let Some((io, peer, params, rest)) = greet(io, from, &context, &acceptors).await {
+            if let Some(mut greeted) = greet(io, from, &context, &acceptors).await {
                 drop(half_open);
-                let now = Instant::now();
-                let link = AcceptorLink::new(context.limits(), &params, now);
-                let port = AnswerPort::new(link, peer, params.compress, context.clone(), now);
-                serve(io, port, rest, &context, &acceptors, own).await;
+                greeted.pulse = follow(&greeted.io);
+                serve(greeted, context.limits(), &context, &acceptors, own).await;
             }
         };
         Acceptor { work: Some(Box::pin(work)), task: None }
@@ -169,21 +169,25 @@ where
     Acceptor::create(|ctx| {
         let own = ctx.address();
         let work = async move {
-            let (now, params) = (Instant::now(), context.own_params());
-            let link = AcceptorLink::new(context.own_limits(), &params, now);
-            let port = AnswerPort::new(link, context.name.clone(), params.compress, context.clone(), now);
-            serve(io, port, BytesMut::new(), &context, &acceptors, own).await;
+            let (peer, params) = (context.name.clone(), context.own_params());
+            let greeted = Greeted { io, peer, params, rest: BytesMut::new(), pulse: None };
+            serve(greeted, context.own_limits(), &context, &acceptors, own).await;
         };
         Acceptor { work: Some(Box::pin(work)), task: None }
     });
 }
 
-async fn greet<I>(
-    mut io: I,
-    from: SocketAddr,
-    context: &Context,
-    acceptors: &Acceptors,
-) -> Option<(I, NodeName, PeerParams, BytesMut)>
+/// A connection whose peer is known.
+struct Greeted<I> {
+    io: I,
+    peer: NodeName,
+    params: PeerParams,
+    /// What came behind the handshake.
+    rest: BytesMut,
+    pulse: Option<Arc<Pulse>>,
+}
+
+async fn greet<I>(mut io: I, from: SocketAddr, context: &Context, acceptors: &Acceptors) -> Option<Greeted<I>>
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
@@ -202,7 +206,8 @@ where
                 target: "farcall", node:% = context.name, peer:% = established.peer, from:% = from,
                 key:% = established.key_id; "accepted"
             );
-            return Some((io, established.peer, established.params, rest));
+            let (peer, params) = (established.peer, established.params);
+            return Some(Greeted { io, peer, params, rest, pulse: None });
         }
         Ok(Err(error)) => {
             let now = Instant::now();
@@ -226,16 +231,18 @@ where
 }
 
 async fn serve<I>(
-    io: I,
-    port: Arc<AnswerPort>,
-    rest: BytesMut,
+    greeted: Greeted<I>,
+    limits: Limits,
     context: &Arc<Context>,
     acceptors: &Arc<Acceptors>,
     actor: Addr<Acceptor>,
 ) where
     I: AsyncRead + AsyncWrite + Unpin,
 {
+    let Greeted { io, peer, params, rest, pulse } = greeted;
     let now = Instant::now();
+    let link = AcceptorLink::new(limits, &params, now);
+    let port = AnswerPort::new(link, peer, params.compress, context.clone(), now);
     let seat = Seat::take(acceptors, context, port.clone(), actor);
     let late = context.is_draining();
     if late {
@@ -243,7 +250,7 @@ async fn serve<I>(
         port.goodbye(farcall_proto::link::frame::Goodbye::Draining);
     }
     let dispatch = Dispatch::new(context.clone(), port, now);
-    let pump = Pump::new(io, dispatch, rest);
+    let pump = Pump::new(io, dispatch, rest, pulse);
     let Ended { cause, .. } = if late {
         // Nobody may be left to stop it.
         let ended = tokio::time::timeout(context.config.drain_timeout, pump).await;

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::held::HeldPlace;
+
 /// The count of one registration.
 #[derive(Debug)]
 pub(crate) struct Backlog {
@@ -22,6 +24,7 @@ pub(crate) struct Backlog {
     start: Instant,
     waits: AtomicBool,
     waiting: Mutex<Vec<Waker>>,
+    held: HeldPlace,
 }
 
 /// Whether one more message may enter.
@@ -62,7 +65,13 @@ impl Backlog {
             start: now,
             waits: AtomicBool::new(false),
             waiting: Mutex::default(),
+            held: HeldPlace::default(),
         }
+    }
+
+    /// What was taken out of the mailbox and is held back while the actor waits.
+    pub(crate) fn held(&self) -> &HeldPlace {
+        &self.held
     }
 
     /// Counts a message in, if there is room; an empty mailbox takes a message of any size.

@@ -17,6 +17,7 @@ use farcall_proto::link::frame::RequestId;
 use crate::answer::{Replies, Responder};
 use crate::backlog::Backlog;
 use crate::compress;
+use crate::held;
 use crate::message::{Answer, MessageInfo, RemoteMessage};
 use crate::port::AnswerPort;
 
@@ -129,8 +130,18 @@ impl Batch {
         Self { port, backlog, chunk, items, running: None, replies, taken: Taken::default() }
     }
 
-    /// Runs every item on the actor, in order.
-    pub fn run<A: RemoteActor>(mut self, actor: &mut A, ctx: &mut A::Context) {
+    /// Runs every item on the actor, in order. If one of them makes the actor wait, those behind
+    /// it wait too; if one stops it, those behind it are surely not run.
+    pub fn run<A: RemoteActor>(self, actor: &mut A, ctx: &mut A::Context) {
+        held::run(self, actor, ctx);
+    }
+
+    pub(crate) fn backlog(&self) -> &Arc<Backlog> {
+        &self.backlog
+    }
+
+    /// Runs items until none is left, or one of them made the actor wait: then gives those behind it.
+    pub(crate) fn run_items<A: RemoteActor>(mut self, actor: &mut A, ctx: &mut A::Context) -> Option<Self> {
         let entries = A::entries();
         let _bound = self.port.bind();
         let chunk = self.chunk.clone();
@@ -173,7 +184,13 @@ impl Batch {
             };
             (entry.run)(actor, ctx, &mut run);
             self.running = None;
+            if self.items.len() > 0 && held::waits::<A>(ctx) {
+                self.report(now);
+                self.replies.flush();
+                return Some(self);
+            }
         }
+        None
     }
 
     /// The next item that is still wanted, and the time.

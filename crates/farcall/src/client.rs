@@ -230,7 +230,7 @@ impl Handler<Stop> for ClientActor {
     }
 }
 
-/// Make this connection.
+/// Make this connection. The actor keeps no hold on its client, so that one nobody uses can be forgotten.
 #[derive(Debug)]
 pub(crate) struct Dial(pub(crate) Life);
 
@@ -284,7 +284,7 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
         acceptor::accept_own(theirs, &context, &acceptors);
         life.client.connected(&life.conn, &context.own_params());
         life.up_since = Some(Instant::now());
-        let ended = Pump::new(ours, Asking::new(life.conn.clone(), idle), BytesMut::new()).await;
+        let ended = Pump::new(ours, Asking::new(life.conn.clone(), idle), BytesMut::new(), None).await;
         life.end(ended);
         return;
     }
@@ -300,7 +300,8 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
         Ok((stream, params, rest)) => {
             life.client.connected(&life.conn, &params);
             life.up_since = Some(Instant::now());
-            let ended = Pump::new(stream, Asking::new(life.conn.clone(), idle), rest).await;
+            let pulse = context.heart.follow(&stream).ok();
+            let ended = Pump::new(stream, Asking::new(life.conn.clone(), idle), rest, pulse).await;
             life.end(ended);
         }
     }

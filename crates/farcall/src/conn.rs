@@ -343,8 +343,8 @@ impl Side for Asking {
         }
     }
 
-    fn pause_max(&mut self) -> Duration {
-        self.conn.inner.lock().link.pause_max()
+    fn suspended(&mut self, now: Instant) -> Option<Duration> {
+        self.conn.inner.lock().link.suspended(now)
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::binding;
 use crate::config::Config;
 use crate::discovery::Discovery;
+use crate::heartbeat::Heart;
 use crate::logging::{RateLimit, limited};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
@@ -30,6 +31,7 @@ pub(crate) struct Context {
     pub(crate) metrics: Metrics,
     pub(crate) discovery: Arc<dyn Discovery>,
     pub(crate) logs: RateLimit,
+    pub(crate) heart: Arc<Heart>,
     /// What references in messages read by this node are bound to.
     binding: OnceLock<Weak<dyn Any + Send + Sync>>,
     keyring: RwLock<Keyring>,
@@ -50,8 +52,9 @@ impl Context {
         keyring: Keyring,
         registry: Arc<Registry>,
         discovery: Arc<dyn Discovery>,
-    ) -> Result<Arc<Self>, getrandom::Error> {
-        let incarnation = Incarnation(u64::from_le_bytes(random()?));
+    ) -> std::io::Result<Arc<Self>> {
+        let incarnation = Incarnation(u64::from_le_bytes(random().map_err(std::io::Error::other)?));
+        let heart = Heart::start(config.tick, config.tick_intensity)?;
         Ok(Arc::new(Self {
             name,
             incarnation,
@@ -60,6 +63,7 @@ impl Context {
             metrics: Metrics::default(),
             discovery,
             logs: RateLimit::new(),
+            heart,
             binding: OnceLock::new(),
             keyring: RwLock::new(keyring),
             draining: AtomicBool::new(false),

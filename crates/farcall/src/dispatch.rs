@@ -436,7 +436,7 @@ impl Side for Dispatch {
         None
     }
 
-    fn pause_max(&mut self) -> Duration {
-        self.port.pump(|link, _, _| link.pause_max())
+    fn suspended(&mut self, now: Instant) -> Option<Duration> {
+        self.port.pump(|link, _, _| link.suspended(now))
     }
 }

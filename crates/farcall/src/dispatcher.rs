@@ -63,7 +63,7 @@ impl Clients {
         let mut table = self.table.write();
         if table.len() % TIDY_EVERY == TIDY_EVERY - 1 {
             let now = Instant::now();
-            // Nobody else holds it: no caller is about to use it.
+            // Nobody else holds it: no caller is about to use it, and no task works for it.
             table.retain(|_, client| Arc::strong_count(client) > 1 || !client.is_idle(now));
         }
         let client = table
@@ -140,7 +140,7 @@ impl Clients {
 /// The actor that starts client actors.
 pub(crate) struct Dispatcher {
     acceptors: Arc<Acceptors>,
-    /// A client nobody needs any more is not kept by its entry, only its address is, so that it is not used twice.
+    /// Weak, so that a target nobody uses can be forgotten; the address of one stays its own as long as it is here.
     clients: HashMap<*const Client, (Weak<Client>, Addr<ClientActor>), ahash::RandomState>,
 }
 

@@ -1,4 +1,74 @@
 //! The cluster runtime for actix: give an actor a name, and call it from any node.
+//!
+//! An actix application stays as it is. Its messages get [`#[farcall::message]`](macro@message), its actors
+//! [`#[derive(RemoteActor)]`](macro@RemoteActor) and a name; other processes and machines that hold the same cookie
+//! can then call them. A caller always learns what happened, in bounded time: it ran, it surely did not run, it was
+//! refused, or nobody can say.
+//!
+//! ```
+//! use std::net::SocketAddr;
+//!
+//! use actix::prelude::*;
+//! use farcall::prelude::*;
+//!
+//! #[farcall::message(result = u64)]
+//! struct Add {
+//!     amount: u64,
+//! }
+//!
+//! #[derive(Default, RemoteActor)]
+//! #[remote(Add)] // exactly what other nodes may send
+//! struct Counter {
+//!     total: u64,
+//! }
+//!
+//! impl Actor for Counter {
+//!     type Context = Context<Self>;
+//! }
+//!
+//! impl Handler<Add> for Counter {
+//!     type Result = u64;
+//!     fn handle(&mut self, add: Add, _: &mut Context<Self>) -> u64 {
+//!         self.total += add.amount;
+//!         self.total
+//!     }
+//! }
+//!
+//! #[actix::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // Two nodes in one process; on two machines each has its own `main`, and the cookie is in a file.
+//!     let cookie = farcall::Cookie::new(b"an example cookie, 16 bytes or more")?;
+//!     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+//!     let beta = Node::builder("beta@127.0.0.1").listen([any_port]).cookie(cookie.clone()).start().await?;
+//!     let _guard = beta.register("counter", Counter::default().start())?;
+//!
+//!     let at = beta.listening_on()[0].to_string();
+//!     let alpha = Node::builder("alpha@127.0.0.1").no_listener().node("beta@127.0.0.1", at).cookie(cookie);
+//!     let alpha = alpha.start().await?;
+//!
+//!     let target: Target = "beta@127.0.0.1".parse()?;
+//!     assert_eq!(alpha.call(&target, "counter", Add { amount: 42 }).await?, 42);
+//!
+//!     let error = alpha.call(&target, "nobody", Add { amount: 1 }).await.unwrap_err();
+//!     assert_eq!(error.class(), Class::Rejected);
+//!     assert!(!error.may_have_run());
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where to go on
+//!
+//! - [`Node`] is the handle for everything: names, calls, casts, streams, other nodes, metrics, shutdown.
+//! - [`NodeBuilder`] and [`Config`] start one; [`manual::configuration`] has every setting.
+//! - [`CallError`] is what a caller gets in place of an answer; [`manual::semantics`] explains every reason.
+//! - [`message`](mod@message) is about messages on the wire; [`manual::messages`] about changing them while nodes run.
+//! - [`manual`] is the manual: quick start, operations, security, protocol, and pages for those who come from gen_rpc,
+//!   Erlang, Elixir or plain actix.
+//!
+//! # What it needs
+//!
+//! A Unix system, and an actix arbiter to start a node on. One TCP port if the node is to be called. There are no
+//! feature flags.
 
 #[allow(unused_extern_crates, reason = "the macros write `::farcall::` paths, which must also work in here")]
 extern crate self as farcall;
@@ -12,8 +82,10 @@ pub mod config;
 mod cookie;
 pub mod discovery;
 pub mod error;
+mod heartbeat;
 mod items;
 mod logging;
+pub mod manual;
 pub mod message;
 mod metrics;
 mod socket;
@@ -23,6 +95,7 @@ mod backlog;
 mod batch;
 mod context;
 mod handshaking;
+mod held;
 mod port;
 mod registry;
 mod transport;
@@ -73,3 +146,8 @@ pub mod __private {
     pub use postcard_schema;
     pub use serde;
 }
+
+/// The code in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Addr, Context as ActorCtx, Handler};
-use tokio::net::TcpListener;
+use actix::{Actor, Addr, AsyncContext, Context as ActorCtx, Handler};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
@@ -66,11 +66,16 @@ impl Listener {
 impl Actor for Listener {
     type Context = ActorCtx<Self>;
 
-    fn started(&mut self, _: &mut Self::Context) {
+    fn started(&mut self, ctx: &mut Self::Context) {
         if let Some(socket) = self.socket.take() {
             let (context, acceptors) = (self.context.clone(), self.acceptors.clone());
             let half_open = self.half_open.clone();
-            self.task = Some(actix_rt::spawn(accept_loop(socket, context, acceptors, half_open)));
+            // Its own address keeps the actor alive: a node goes on although every handle to it is dropped.
+            let own = ctx.address();
+            self.task = Some(actix_rt::spawn(async move {
+                accept_loop(socket, context, acceptors, half_open).await;
+                drop(own);
+            }));
         }
     }
 
@@ -118,7 +123,9 @@ async fn accept_loop(
                     continue;
                 }
                 let half_open = HalfOpen::new(&context, permit);
-                acceptor::accept(stream, from, &context, &acceptors, half_open);
+                let heart = context.heart.clone();
+                let follow = move |stream: &TcpStream| heart.follow(stream).ok();
+                acceptor::accept(stream, from, &context, &acceptors, half_open, follow);
             }
             Err(error) => {
                 limited!(

@@ -53,13 +53,14 @@ metrics! {
     refused,
     /// Casts refused, of which no caller learns unless it asked with `acked`.
     casts_refused,
-    /// Casts accepted for sending whose connection could not be made or was lost before they were written.
+    /// Casts accepted for sending that were lost: all of a connection that could not be made, and 1 for each
+    /// connection that broke with bytes unwritten, because how many of those were casts is not counted.
     casts_lost,
     /// Casts refused at once because the queue to their target was full (limit `unsent_bytes_max`).
     casts_not_queued,
     /// Times reading was paused because an actor or the peer was slower than its senders.
     reads_paused,
-    /// Gauge: names in the registry (limit `names_max`).
+    /// Gauge: names in the registry, farcall's own among them (limit `names_max`).
     names,
 }
 

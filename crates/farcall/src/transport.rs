@@ -18,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 use tokio_util::io::poll_read_buf;
 
+use crate::heartbeat::Pulse;
+
 /// What a pump drives: the asking or the answering half of a connection.
 pub(crate) trait Side {
     /// Takes bytes in; whole frames are removed from `buffer`.
@@ -41,8 +43,8 @@ pub(crate) trait Side {
     /// Everything is done and this side wants to close.
     fn wants_close(&mut self) -> Option<&'static str>;
 
-    /// How long this node may have slept before what it reads counts as stale.
-    fn pause_max(&mut self) -> Duration;
+    /// How long this node stood still, if so long that what it reads now is stale.
+    fn suspended(&mut self, now: Instant) -> Option<Duration>;
 }
 
 /// What is left of the bytes taken in.
@@ -80,6 +82,14 @@ pub(crate) struct Pump<I, S> {
     timer: Pin<Box<Sleep>>,
     armed: Instant,
     closing: Option<Closing>,
+    /// The timer came late, and what it is for was put off once.
+    graced: bool,
+    /// Who ticks while the arbiter is busy; none for a connection that is no socket.
+    pulse: Option<Arc<Pulse>>,
+    /// Whether the pulse knows that a frame may be half-written.
+    writing: bool,
+    /// What the pulse could not write of a tick: goes first.
+    late_tick: Vec<u8>,
 }
 
 struct Closing {
@@ -105,7 +115,7 @@ where
     S: Side + Unpin,
 {
     /// A pump over a connection whose handshake is done; `read` holds what came behind it.
-    pub(crate) fn new(io: I, side: S, read: BytesMut) -> Self {
+    pub(crate) fn new(io: I, side: S, read: BytesMut, pulse: Option<Arc<Pulse>>) -> Self {
         let now = Instant::now();
         Self {
             io,
@@ -122,6 +132,10 @@ where
             timer: Box::pin(tokio::time::sleep_until(now.into())),
             armed: now,
             closing: None,
+            graced: false,
+            pulse,
+            writing: false,
+            late_tick: Vec::new(),
         }
     }
 
@@ -131,6 +145,11 @@ where
             stalled_since: self.stalled_since,
             reading_paused: self.paused.is_some(),
         }
+    }
+
+    /// Whether this side is quiet because its process was suspended, and not because its arbiter was busy.
+    fn stood_still(&self, quiet: Duration, now: Instant) -> bool {
+        self.pulse.as_ref().is_some_and(|pulse| pulse.stood_still(self.armed, now, quiet / 2))
     }
 
     /// Whether there is something to write and the socket has taken all that it was given before.
@@ -149,14 +168,18 @@ where
             if self.written == self.write.len() {
                 self.side.transmit(&mut self.write, now, cx.waker());
                 self.written = 0;
+                self.tell_pulse(now);
                 if self.write.is_empty() {
                     self.stalled_since = None;
                     return Poll::Ready(Ok(()));
                 }
             }
-            let rest = self.write.get(self.written..).unwrap_or_default();
+            let late = !self.late_tick.is_empty();
+            let rest =
+                if late { &self.late_tick } else { self.write.get(self.written..).unwrap_or_default() };
             match Pin::new(&mut self.io).poll_write(cx, rest) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(LossCause::Closed)),
+                Poll::Ready(Ok(bytes)) if late => drop(self.late_tick.drain(..bytes)),
                 Poll::Ready(Ok(bytes)) => {
                     self.written += bytes;
                     self.stalled_since = None;
@@ -170,6 +193,21 @@ where
                     self.stalled_since.get_or_insert(now);
                     return Poll::Pending;
                 }
+            }
+        }
+    }
+
+    /// Tells the pulse when writing begins and when everything is written.
+    fn tell_pulse(&mut self, now: Instant) {
+        let writing = !self.write.is_empty();
+        if let Some(pulse) = &self.pulse
+            && writing != self.writing
+        {
+            self.writing = writing;
+            if writing {
+                self.late_tick = pulse.begin();
+            } else {
+                pulse.end(now);
             }
         }
     }
@@ -218,7 +256,12 @@ where
         if let Some(closing) = &self.closing {
             next = next.min(closing.until);
         }
-        if next <= now {
+        if next <= now && now.saturating_duration_since(self.armed) > LATE && !self.graced {
+            // The arbiter was busy, and the peer's ticks may wait unread in the socket: look there once more first.
+            self.graced = true;
+            next = now + TIMER_MIN;
+        } else if next <= now {
+            self.graced = false;
             self.side.handle_timeout(now, &io)?;
             if self.side.wants_write() {
                 cx.waker().wake_by_ref();
@@ -324,6 +367,9 @@ where
     }
 }
 
+/// A timer this late says that the arbiter was busy.
+const LATE: Duration = Duration::from_millis(20);
+
 /// The timer is never armed closer than this: deadlines are kept to a few milliseconds.
 const TIMER_MIN: Duration = Duration::from_millis(1);
 
@@ -337,12 +383,12 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
         let this = &mut *self;
         let now = Instant::now();
-        let overslept = now.saturating_duration_since(this.armed);
-        let cause = if overslept > this.side.pause_max() && this.closing.is_none() {
-            // The timer should have run long ago: this process stood still, and its peers have given it up.
-            LossCause::Suspended { for_ms: overslept.as_millis() }
-        } else {
-            ready!(this.turn(cx, now))
+        let overdue = now > this.armed && this.closing.is_none();
+        let quiet = overdue.then(|| this.side.suspended(now)).flatten();
+        let cause = match quiet.filter(|quiet| this.stood_still(*quiet, now)) {
+            // Nothing that was read or waits in the socket reaches an actor: its senders gave it up.
+            Some(quiet) => LossCause::Suspended { for_ms: quiet.as_millis() },
+            None => ready!(this.turn(cx, now)),
         };
         Poll::Ready(Ended { cause, written: this.written })
     }

@@ -517,8 +517,8 @@ impl<T> AcceptorLink<T> {
         self.inbox.reassembly_bytes()
     }
 
-    /// How long this node may have slept before what it reads counts as stale.
-    pub fn pause_max(&self) -> std::time::Duration {
-        self.liveness.pause_max()
+    /// How long this node stood still, if its peer may have given it up meanwhile; see [`Liveness::suspended`].
+    pub fn suspended(&self, now: std::time::Instant) -> Option<std::time::Duration> {
+        self.liveness.suspended(now)
     }
 }

@@ -561,9 +561,9 @@ impl<T> ClientLink<T> {
         self.inbox.reassembly_bytes()
     }
 
-    /// How long this node may have slept before the connection counts as stale.
-    pub fn pause_max(&self) -> std::time::Duration {
-        self.liveness.pause_max()
+    /// How long this node stood still, if its peer may have given it up meanwhile; see [`Liveness::suspended`].
+    pub fn suspended(&self, now: Instant) -> Option<std::time::Duration> {
+        self.liveness.suspended(now)
     }
 }
 

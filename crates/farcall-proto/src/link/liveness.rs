@@ -6,11 +6,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::LossCause;
+use super::{LossCause, TICK_MIN};
 
 /// The clockwork of one connection, without a clock.
 #[derive(Debug)]
 pub struct Liveness {
+    tick: Duration,
     tick_every: Duration,
     silence_max: Duration,
     write_stall_max: Duration,
@@ -39,7 +40,14 @@ impl Liveness {
         now: Instant,
     ) -> Self {
         let tick_every = tick / u32::from(intensity.max(1));
-        Self { tick_every, silence_max, write_stall_max, last_in: now, last_out: now }
+        Self {
+            tick: tick.max(TICK_MIN),
+            tick_every,
+            silence_max,
+            write_stall_max,
+            last_in: now,
+            last_out: now,
+        }
     }
 
     /// The peer's tick, known after the handshake.
@@ -95,8 +103,38 @@ impl Liveness {
         Ok(due)
     }
 
-    /// How long this side may itself have slept before what it finds in its socket counts as stale.
-    pub fn pause_max(&self) -> Duration {
-        self.tick_every * 4
+    /// How long this side gave no sign of life, if that is so long that the peer may have given it up: then what waits
+    /// in its socket is stale, and its senders were told so. It ticks more often than that unless it stood still.
+    pub fn suspended(&self, now: Instant) -> Option<Duration> {
+        let quiet = now.saturating_duration_since(self.last_out);
+        (quiet >= self.tick).then_some(quiet)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_side_that_was_quiet_for_its_own_tick_knows_that_its_peer_may_have_given_it_up() {
+        let (start, tick) = (Instant::now(), Duration::from_secs(4));
+        for intensity in [2, 4, 16] {
+            let mut liveness = Liveness::new(tick, intensity, tick, tick * 3, start);
+            let due = liveness.poll_timeout(&IoState::default());
+            assert_eq!(liveness.handle_timeout(due, &IoState::default()), Ok(true));
+            // It stands still from here on. The peer counts from the tick that just went out.
+            assert_eq!(liveness.suspended(due + tick - Duration::from_millis(1)), None);
+            assert_eq!(liveness.suspended(due + tick), Some(tick));
+            liveness.sent(due + tick);
+            assert_eq!(liveness.suspended(due + tick), None);
+        }
+    }
+
+    #[test]
+    fn no_tick_is_so_short_that_a_busy_moment_counts_as_standing_still() {
+        let (start, tick) = (Instant::now(), Duration::from_millis(10));
+        let liveness = Liveness::new(tick, 4, tick, tick * 3, start);
+        assert_eq!(liveness.suspended(start + TICK_MIN - Duration::from_millis(1)), None);
+        assert!(liveness.suspended(start + TICK_MIN).is_some());
     }
 }

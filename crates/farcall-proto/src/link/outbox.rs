@@ -510,8 +510,8 @@ impl Outbox {
         false
     }
 
-    /// The connection ended with `written` bytes of the last batch accepted by the socket. Nothing goes out any
-    /// more: what waited is freed, and what remains is the answer to which frames had gone.
+    /// The connection ended with `written` bytes of the last batch accepted by the socket; `usize::MAX` when nobody
+    /// knows how many, which counts as all. Nothing goes out any more: what waited is freed, and what remains is the answer to which frames had gone.
     pub fn end(&mut self, written: usize) -> Written {
         let small = written.saturating_sub(self.batch.control_bytes) as u64;
         let small_end = self.taken.min(self.batch.segment_start.saturating_add(small));

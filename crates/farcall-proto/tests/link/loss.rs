@@ -100,6 +100,7 @@ fn what_was_answered_before_the_loss_stays_answered() {
     pair.run();
     pair.cut(0);
     assert_eq!(pair.answer(ticket), b"x");
+    assert!(matches!(pair.client.poll_item(stream, || 0), NextItem::Opened));
     let mut items = 0;
     while let NextItem::Item { .. } = pair.client.poll_item(stream, || 0) {
         items += 1;
@@ -108,6 +109,7 @@ fn what_was_answered_before_the_loss_stays_answered() {
     let mut items = 0;
     let end = loop {
         match pair.client.poll_item(endless, || 0) {
+            NextItem::Opened => {}
             NextItem::Item { .. } => items += 1,
             other => break other,
         }

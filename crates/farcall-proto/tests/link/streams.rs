@@ -17,6 +17,7 @@ fn take(pair: &mut Pair, ticket: Ticket) -> (Vec<u8>, NextItem) {
             NextItem::Item { answer, .. } => {
                 items.push(answer.as_slice().first().copied().unwrap_or_default())
             }
+            NextItem::Opened => assert!(items.is_empty(), "a stream opens before its first item"),
             NextItem::Pending if pair.client.wants_write() || pair.acceptor.wants_write() => pair.run(),
             other => return (items, other),
         }
@@ -46,7 +47,8 @@ fn no_more_items_are_sent_than_there_is_credit_for_and_one_over() {
     let mut pair = Pair::small();
     pair.open(1000, 500, 136);
     pair.run();
-    let items = frames(&pair.down.wire).iter().filter(|frame| matches!(frame, Frame::Item { .. })).count();
+    let frames = frames(&pair.down.wire);
+    let items = frames.iter().filter(|frame| matches!(frame, Frame::Item { opened: false, .. })).count();
     assert_eq!(items, 5, "each costs 200 of 1,000");
 }
 
@@ -59,6 +61,7 @@ fn a_waiting_reader_is_woken_by_the_item_and_by_the_end() {
     assert!(matches!(pair.client.poll_item(ticket, || 77), NextItem::Pending));
     pair.advance(Duration::from_millis(10));
     assert_eq!(pair.woken, [77]);
+    assert!(matches!(pair.client.poll_item(ticket, || 78), NextItem::Opened));
     assert!(matches!(pair.client.poll_item(ticket, || 78), NextItem::Item { .. }));
     assert!(matches!(pair.client.poll_item(ticket, || 78), NextItem::End(_)));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use farcall_proto::failure::{NotSent, Unknown};
+use farcall_proto::failure::{Failure, NotSent, Unknown};
 use farcall_proto::link::{Outcome, SubmitKind, Ticket};
 use proptest::prelude::*;
 
@@ -187,12 +187,16 @@ fn an_answer_nobody_takes_is_kept_for_its_time_and_then_dropped() {
     let ttl = Duration::from_secs(20);
     let limits = farcall_proto::link::Limits { promise_ttl: Some(ttl), ..Default::default() };
     let mut pair = Pair::new(limits);
-    pair.call("a", "echo", b"x");
+    let forgotten = pair.call("a", "echo", b"x");
     let claimed = pair.call("a", "echo", b"y");
     pair.run();
     pair.advance(ttl / 2);
-    assert_eq!(pair.client.in_flight(), 2);
+    assert_eq!(pair.client.in_flight(), 0, "an answer that waits to be taken is no request in flight");
     assert!(matches!(pair.outcome(claimed), Some(Outcome::Answered { .. })));
     pair.advance(ttl);
-    assert_eq!(pair.client.in_flight(), 0);
+    let outcome = pair.outcome(forgotten);
+    assert!(
+        matches!(outcome, Some(Outcome::Failure(Failure::NotSent(NotSent::AlreadyTaken)))),
+        "{outcome:?}"
+    );
 }

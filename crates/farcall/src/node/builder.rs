@@ -68,9 +68,9 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
-    /// The system gives no random numbers.
-    #[error("no random numbers: {0}")]
-    Random(#[from] getrandom::Error),
+    /// The system gives no random numbers, or no thread for the heartbeats.
+    #[error("the system gives no random numbers or no thread: {0}")]
+    System(io::Error),
     /// The reserved actor could not be registered.
     #[error(transparent)]
     Register(#[from] RegisterError),
@@ -194,7 +194,7 @@ impl NodeBuilder {
             mailbox_bytes_max: config.mailbox_bytes_max,
         };
         let registry = Registry::new(config.access.clone(), limits);
-        let context = Context::new(name, config, keyring, registry, discovery)?;
+        let context = Context::new(name, config, keyring, registry, discovery).map_err(StartError::System)?;
         let acceptors = Arc::new(Acceptors::default());
         let listeners = listen(&context, &acceptors).await?;
         let clients = Clients::new(context.clone(), acceptors.clone());

@@ -424,7 +424,8 @@ impl Node {
         self.0.acceptors.stop(Some(node))
     }
 
-    /// The counters and gauges of this node.
+    /// The counters and gauges of this node at this moment. Each is read by itself, so two that belong together
+    /// may differ by what happens meanwhile.
     pub fn metrics(&self) -> MetricsSnapshot {
         let context = &self.0.caller.context;
         context.metrics.names.set(context.registry.len() as u64);

@@ -1,6 +1,6 @@
 //! The verbs: call, cast, async_call, multicall, abcast, sbcast, eval_everywhere, stream, ping.
 //!
-//! All of them are an [`exchange`](exchange::Exchange) or a cast on the connection of their target. A call to this
+//! All of them are an exchange (one request, one outcome) or a cast on the connection of their target. A call to this
 //! node itself takes the same way, over a loopback that is no socket, and so obeys the same access list, version
 //! check, deadline and errors.
 

@@ -1,8 +1,34 @@
 //! Real nodes on real loopback sockets, in one binary.
 
 #![allow(missing_docs, unreachable_pub, reason = "tests are read, not documented as an API")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that is wrong about its own data should fail loudly"
+)]
 
+mod access;
+mod actors;
+mod addresses;
+mod calls;
+mod casts;
+mod compression;
+mod connections;
+mod describe;
+mod drain;
 mod fixture;
+mod handshake;
+mod heartbeat;
+mod keys;
+mod local;
+mod many;
+mod one_at_a_time;
+mod promises;
+mod proxy;
+mod references;
 mod review;
 mod smoke;
+mod streams;
 mod stress;
+mod versions;
+mod wait_for;

@@ -20,9 +20,9 @@ pub struct PeerParams {
     pub in_flight_max: u32,
     /// How many bytes of unfinished messages it keeps.
     pub reassembly_bytes_max: u32,
-    /// Its heartbeat, in milliseconds.
+    /// It is to be given up when nothing came from it for so many milliseconds.
     pub tick_ms: u32,
-    /// After how many silent ticks it gives the peer up.
+    /// How many signs of life it sends within that time when it has nothing else to say.
     pub tick_intensity: u8,
     /// The codecs it can inflate, one bit each; unknown bits are ignored.
     pub compress: u8,

@@ -109,6 +109,12 @@ fn a_half_written_batch_tells_exactly_which_frames_may_have_left() {
 }
 
 #[test]
+fn a_writer_that_died_counts_as_having_written_its_whole_batch() {
+    let (includes, _) = half_written(usize::MAX);
+    assert_eq!(includes, [true, true, true, true, true, false, false]);
+}
+
+#[test]
 fn an_ended_outbox_keeps_no_bytes_and_gives_none() {
     let (_, mut outbox) = half_written(100);
     assert_eq!((outbox.unsent_bytes(), outbox.held_bytes()), (0, 0));
@@ -192,6 +198,19 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Transmit),
     ];
     prop::collection::vec(step, 1..100)
+}
+
+#[test]
+fn a_batch_of_which_nobody_knows_how_much_was_written_counts_as_written() {
+    let mut outbox = Outbox::new(1024, WIDE);
+    let mut buffer = Vec::new();
+    // The second batch does not begin at offset zero.
+    for _ in 0..2 {
+        outbox.push(Lane::Actor(1), Head::cast(1, false), Body::Borrowed(&[0; 10]));
+        outbox.poll_transmit(&mut buffer);
+    }
+    let taken = outbox.taken;
+    assert_eq!(outbox.end(usize::MAX).small_end, taken);
 }
 
 /// Bytes of whole frames that a batch takes out of the queue: not the heads of fragments, but the `len` of each frame

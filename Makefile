@@ -1,0 +1,79 @@
+# What there is to do here. `make` alone says it. Needs a Rust toolchain, make and a C compiler, nothing else.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
+# cargo-nextest is faster and its summary is better, but nobody has to have it.
+NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+
+define say
+@printf '\n==> %s\n' $(1)
+endef
+
+.PHONY: help check fmt-check clippy docs tests doctests story test demo doc bench bench-check fuzz clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+check: fmt-check clippy docs ## formatting, lints and documentation; warnings are errors
+
+fmt-check:
+	$(call say,'formatting')
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(call say,'lints')
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+docs:
+	$(call say,'documentation')
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps
+
+test: check tests doctests story ## everything: check, all tests, the code in the documentation, every example
+
+tests:
+	$(call say,'tests')
+ifeq ($(NEXTEST),yes)
+	$(CARGO) nextest run --workspace --no-fail-fast
+else
+	$(CARGO) test --workspace --all-targets --no-fail-fast
+endif
+
+doctests:
+	$(call say,'code in the documentation and in README.md')
+	$(CARGO) test --workspace --doc
+
+# The demo as the tests have built it; `make demo` builds it for speed.
+story:
+	$(call say,'the demo')
+	$(CARGO) run -p farcall-examples --bin demo
+
+demo: ## four nodes, every operation between them, one of them killed and brought back; under 30 s after the build
+	$(call say,'demo')
+	$(CARGO) build --release -p farcall-examples --bin demo
+	'$(TARGET_DIR)/release/demo'
+
+doc: ## the documentation, in your browser
+	$(CARGO) doc --workspace --no-deps --open
+
+bench: ## what a remote call costs, beside a yardstick; ten minutes or more, let nothing else run
+	cd crates/farcall-bench && $(CARGO) run --release -- run
+
+bench-check: ## lints and tests of the benchmarks, and a short run of them, which measures nothing
+	$(call say,'benchmarks')
+	cd crates/farcall-bench && $(CARGO) clippy --all-targets -- -D warnings
+	cd crates/farcall-bench && $(CARGO) test --release
+	cd crates/farcall-bench && timeout 300 $(CARGO) run --release -- run --quick
+
+FUZZ_SECONDS ?= 60
+fuzz: ## every fuzz target for a minute (FUZZ_SECONDS=...); needs cargo-fuzz and a nightly toolchain
+	cd crates/farcall-proto && for target in fuzz/fuzz_targets/*.rs; do \
+		$(CARGO) +nightly fuzz run "$$(basename "$$target" .rs)" -- -max_total_time=$(FUZZ_SECONDS); done
+
+clean: ## removes what was built
+	$(CARGO) clean
+	cd crates/farcall-bench && $(CARGO) clean

@@ -1,0 +1,44 @@
+//! The manual. Each page is a module; its examples are compiled and its settings are read by the tests.
+//!
+//! | page | for whom |
+//! |---|---|
+//! | [`quick_start`] | you have ten minutes |
+//! | [`semantics`] | you call something and want to know what an error means and what is promised |
+//! | [`messages`] | you write messages and change them while nodes run |
+//! | [`configuration`] | you look for a setting, or come with a configuration of gen_rpc |
+//! | [`operations`] | you run it: deploy, cookies, logs, metrics, limits, draining, trouble at night |
+//! | [`security`] | you have to say what is protected and what is not |
+//! | [`protocol`] | you read a capture, or write another implementation |
+//! | [`coming_from_gen_rpc`] | you know gen_rpc, exrpc, Erlang's `rpc`, or Elixir |
+//! | [`coming_from_actix`] | you know actix, and wonder what a network changes |
+//! | [`design`] | you ask why it is like this |
+
+#[doc = include_str!("quick_start.md")]
+pub mod quick_start {}
+
+#[doc = include_str!("semantics.md")]
+pub mod semantics {}
+
+#[doc = include_str!("messages.md")]
+pub mod messages {}
+
+#[doc = include_str!("configuration.md")]
+pub mod configuration {}
+
+#[doc = include_str!("operations.md")]
+pub mod operations {}
+
+#[doc = include_str!("security.md")]
+pub mod security {}
+
+#[doc = include_str!("protocol.md")]
+pub mod protocol {}
+
+#[doc = include_str!("coming_from_gen_rpc.md")]
+pub mod coming_from_gen_rpc {}
+
+#[doc = include_str!("coming_from_actix.md")]
+pub mod coming_from_actix {}
+
+#[doc = include_str!("design.md")]
+pub mod design {}

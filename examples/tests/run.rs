@@ -1,0 +1,132 @@
+//! Every example runs, says what it should, ends with 0, and leaves nothing behind.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const HELLO: &str = env!("CARGO_BIN_EXE_hello");
+const COUNTER: &str = env!("CARGO_BIN_EXE_counter");
+const SHARDED: &str = env!("CARGO_BIN_EXE_sharded");
+const BROADCAST: &str = env!("CARGO_BIN_EXE_broadcast");
+const STREAMING: &str = env!("CARGO_BIN_EXE_streaming");
+const TWO_TERMINALS: &str = env!("CARGO_BIN_EXE_two_terminals");
+const DEMO: &str = env!("CARGO_BIN_EXE_demo");
+
+/// A program of the examples, which keeps its cookie with what was built and not with the user's.
+fn program(path: &str) -> Command {
+    let mut command = Command::new(path);
+    let cookie = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cookie");
+    command.env("FARCALL_COOKIE_FILE", cookie).env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+/// What it prints, when it ends with 0 and nothing on its standard error.
+fn printed(mut command: Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+    assert!(status.success() && stderr.is_empty(), "{status}\n{stdout}\n{stderr}");
+    stdout
+}
+
+#[test]
+fn hello_prints_its_answer() {
+    assert_eq!(printed(program(HELLO)), "beta@127.0.0.1 answered: hello alpha\n");
+}
+
+#[test]
+fn counter_counts_to_42_and_names_what_went_wrong() {
+    let text = printed(program(COUNTER));
+    for line in ["the total is 42", "no actor of that name", "does not meet ^2", "may have run: true"] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn sharded_keeps_the_order_of_each_user_over_three_connections() {
+    let text = printed(program(SHARDED));
+    assert_eq!(text.matches("[1, 2, 3, 4, 5]").count(), 3, "{text}");
+    assert!(text.ends_with(": 3\n"), "{text}");
+}
+
+#[test]
+fn broadcast_reaches_three_and_names_the_fourth() {
+    let text = printed(program(BROADCAST));
+    assert_eq!(text.matches("has [\"one\", \"two\"]").count(), 3, "{text}");
+    assert!(text.contains("nowhere@127.0.0.1 says nothing, not sent"), "{text}");
+    assert!(text.ends_with("0 words are left\n"), "{text}");
+}
+
+#[test]
+fn streaming_counts_and_ends_the_clock_of_a_dropped_stream() {
+    let text = printed(program(STREAMING));
+    assert!(text.contains("100000 numbers came, their sum is 5000050000"), "{text}");
+    assert!(text.contains("the reader went away"), "{text}");
+}
+
+/// Ends its process when a test ends, also when it fails.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn two_terminals_find_each_other_whoever_is_first() {
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let (one, other) = (free(), free());
+    let ports = [&one, &other].map(|socket| socket.local_addr().unwrap().port().to_string());
+    drop((one, other));
+    let alpha = program(TWO_TERMINALS).arg("alpha").args(&ports).stdout(Stdio::piped()).spawn().unwrap();
+    let mut alpha = Running(alpha);
+    let beta = program(TWO_TERMINALS).arg("beta").args(&ports).stdout(Stdio::piped()).spawn().unwrap();
+    let _beta = Running(beta);
+    let mut text = String::new();
+    alpha.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert!(alpha.0.wait().unwrap().success(), "{text}");
+    assert!(text.contains("\"hello Barbara\", it greeted 2 before"), "{text}");
+}
+
+#[test]
+fn the_demo_goes_as_told_and_ends_in_time() {
+    let begun = Instant::now();
+    let text = printed(program(DEMO));
+    assert!(text.contains(" steps went as told"), "{text}");
+    assert!(!text.contains("   NOT  "), "{text}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "it took {:?}", begun.elapsed());
+}
+
+/// Linux shows in `/proc` which processes there are.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_process_of_the_demo_outlives_it_even_when_it_is_killed() {
+    let mut demo = Running(program(DEMO).stdout(Stdio::piped()).spawn().unwrap());
+    let mut children = Vec::new();
+    for line in BufReader::new(demo.0.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if let Some((_, rest)) = line.split_once(" starts ") {
+            let number: String =
+                rest.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+            children.push(number);
+        }
+        if children.len() == 3 {
+            break;
+        }
+    }
+    assert_eq!(children.len(), 3);
+    drop(demo);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    for child in children {
+        // The command line of a process that ended and was not yet fetched is empty.
+        while std::fs::read(format!("/proc/{child}/cmdline")).is_ok_and(|line| !line.is_empty()) {
+            assert!(Instant::now() < deadline, "process {child} lives on");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
