@@ -6,7 +6,6 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 CARGO ?= cargo
-TARGET_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))
 # cargo-nextest is faster and its summary is better, but nobody has to have it.
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
@@ -14,7 +13,7 @@ define say
 @printf '\n==> %s\n' $(1)
 endef
 
-.PHONY: help check fmt-check clippy docs tests doctests story test demo doc bench bench-check fuzz clean
+.PHONY: help check fmt-check clippy docs tests doctests test demo doc bench bench-check fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -31,9 +30,9 @@ clippy:
 
 docs:
 	$(call say,'documentation')
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --lib --no-deps
 
-test: check tests doctests story ## everything: check, all tests, the code in the documentation, every example
+test: check tests doctests demo ## everything: check, all tests, the code in the documentation, every example
 
 tests:
 	$(call say,'tests')
@@ -47,18 +46,13 @@ doctests:
 	$(call say,'code in the documentation and in README.md')
 	$(CARGO) test --workspace --doc
 
-# The demo as the tests have built it; `make demo` builds it for speed.
-story:
-	$(call say,'the demo')
-	$(CARGO) run -p farcall-examples --bin demo
-
+# Built as the tests and the examples are, so that nobody waits for a second build; its times are those of a debug build.
 demo: ## four nodes, every operation between them, one of them killed and brought back; under 30 s after the build
 	$(call say,'demo')
-	$(CARGO) build --release -p farcall-examples --bin demo
-	'$(TARGET_DIR)/release/demo'
+	$(CARGO) run -p farcall-examples --bin demo
 
 doc: ## the documentation, in your browser
-	$(CARGO) doc --workspace --no-deps --open
+	$(CARGO) doc --workspace --lib --no-deps --open
 
 bench: ## what a remote call costs, beside a yardstick; ten minutes or more, let nothing else run
 	cd crates/farcall-bench && $(CARGO) run --release -- run

@@ -1,3 +1,84 @@
-//! The `farcall` command.
+//! The `farcall` command: look into a farcall cluster, and call its actors, from a shell.
+//!
+//! ```text
+//! main ── args     what was asked
+//!      ── session  a node without a listener, and the node it talks to
+//!      ── call  look  ping     the commands
+//!      ── dynamic  JSON to messages and back, through the layouts that `describe` tells
+//!      ── output  report       what a person or a program gets to read
+//! ```
 
-fn main() {}
+mod args;
+mod call;
+mod dynamic;
+mod look;
+mod output;
+mod ping;
+mod report;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+use crate::output::Output;
+use crate::report::Report;
+use crate::session::Session;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    log_to_stderr(args.options.verbose);
+    let mut output = Output::new(args.options.json);
+    let ended = match args.command.begin() {
+        Ok(command) => actix_rt::System::new().block_on(run(&args, command, &mut output)),
+        Err(report) => Err(report),
+    };
+    output.end(ended)
+}
+
+/// A command whose arguments are read completely, also those that come from standard input.
+enum Ready<'a> {
+    Call(&'a args::Call, Option<serde_json::Value>),
+    Cast(&'a args::Cast, Option<serde_json::Value>),
+    Ping(&'a args::Ping),
+    Names,
+    Describe(&'a args::Describe),
+}
+
+impl Command {
+    /// Reads the message before anything is connected: what is wrong with it needs no network to be found.
+    fn begin(&self) -> Result<Ready<'_>, Report> {
+        Ok(match self {
+            Self::Call(call) => Ready::Call(call, call.message.read()?),
+            Self::Cast(cast) => Ready::Cast(cast, cast.message.read()?),
+            Self::Ping(ping) => Ready::Ping(ping),
+            Self::Names(_) => Ready::Names,
+            Self::Describe(describe) => Ready::Describe(describe),
+        })
+    }
+}
+
+async fn run(args: &Args, command: Ready<'_>, output: &mut Output) -> Result<(), Report> {
+    let session = Session::open(&args.options, args.command.node()).await?;
+    let done = match command {
+        Ready::Call(call, json) => call::call(&session, call, json.as_ref(), output).await,
+        Ready::Cast(cast, json) => call::cast(&session, cast, json.as_ref(), output).await,
+        Ready::Ping(ping) => ping::ping(&session, ping, output).await,
+        Ready::Names => look::names(&session, output).await,
+        Ready::Describe(describe) => look::describe(&session, describe.actor.as_deref(), output).await,
+    };
+    session.close(done.is_ok()).await;
+    done
+}
+
+/// Nothing unless asked for: an error is reported once, with all that is known. `RUST_LOG` has its usual meaning.
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => "off",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
+}

@@ -172,6 +172,68 @@ pub enum Failure {
     Unknown(#[from] Unknown),
 }
 
+impl Failure {
+    /// A stable word for the reason, like `queue_full`: for metrics, logs and scripts. New reasons get new words; a
+    /// word never changes its meaning.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotSent(reason) => reason.reason(),
+            Self::Rejected(reason) => reason.reason(),
+            Self::Failed(reason) => reason.reason(),
+            Self::Unknown(Unknown::Timeout) => "timeout",
+            Self::Unknown(Unknown::LinkLost(_)) => "link_lost",
+        }
+    }
+}
+
+impl NotSent {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::NoAddress(_) => "no_address",
+            Self::ConnectFailed(_) => "connect_failed",
+            Self::HandshakeFailed(_) => "handshake_failed",
+            Self::QueueFull { .. } => "queue_full",
+            Self::DeadlineBeforeWrite => "deadline_before_write",
+            Self::TooLarge { .. } => "too_large",
+            Self::Encode(_) => "encode",
+            Self::Draining(_) => "draining",
+            Self::Disconnected(_) => "disconnected",
+            Self::BadRequest(_) => "bad_request",
+            Self::AlreadyTaken => "already_taken",
+        }
+    }
+}
+
+impl Rejected {
+    /// As [`Failure::reason`].
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoSuchActor => "no_such_actor",
+            Self::NoSuchMessage => "no_such_message",
+            Self::Incompatible(_) => "incompatible",
+            Self::Unauthorized => "unauthorized",
+            Self::WrongVersion { .. } => "wrong_version",
+            Self::Busy(_) => "busy",
+            Self::Expired => "expired",
+            Self::Decode(_) => "undecodable",
+            Self::Draining => "draining",
+            Self::Cancelled => "cancelled",
+            Self::ActorStopped => "actor_stopped",
+        }
+    }
+}
+
+impl Failed {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Panicked => "panicked",
+            Self::ActorStopped => "actor_stopped",
+            Self::ReplyTooLarge { .. } => "reply_too_large",
+            Self::ReplyDecode(_) => "reply_decode",
+        }
+    }
+}
+
 /// What a peer answers in place of a result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {

@@ -11,7 +11,7 @@ use std::time::Instant;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context as ActorCtx, Handler, Message};
 use bytes::BytesMut;
 use farcall_proto::link::handshake::{Admission, PeerParams};
-use farcall_proto::link::{AcceptorLink, Limits, LossCause};
+use farcall_proto::link::{AcceptorLink, LossCause};
 use farcall_proto::peer::NodeName;
 use futures::future::LocalBoxFuture;
 use hashbrown::HashMap;
@@ -150,10 +150,14 @@ pub(crate) fn accept<I>(
     Acceptor::create(|ctx| {
         let own = ctx.address();
         let work = async move {
-            if let Some(mut greeted) = greet(io, from, &context, &acceptors).await {
+            if let Some(greeted) = greet(io, from, &context, &acceptors).await {
                 drop(half_open);
-                greeted.pulse = follow(&greeted.io);
-                serve(greeted, context.limits(), &context, &acceptors, own).await;
+                let Greeted { io, peer, params, rest } = greeted;
+                let (now, pulse) = (Instant::now(), follow(&io));
+                let link = AcceptorLink::new(context.limits(), &params, now);
+                let port = AnswerPort::new(link, peer, params.compress, context.clone(), now);
+                let pump = |dispatch| Pump::new(io, dispatch, rest, pulse);
+                serve(pump, port, &context, &acceptors, own).await;
             }
         };
         Acceptor { work: Some(Box::pin(work)), task: None }
@@ -169,9 +173,11 @@ where
     Acceptor::create(|ctx| {
         let own = ctx.address();
         let work = async move {
-            let (peer, params) = (context.name.clone(), context.own_params());
-            let greeted = Greeted { io, peer, params, rest: BytesMut::new(), pulse: None };
-            serve(greeted, context.own_limits(), &context, &acceptors, own).await;
+            let (now, params) = (Instant::now(), context.own_params());
+            let link = AcceptorLink::new(context.own_limits(), &params, now);
+            let port = AnswerPort::new(link, context.name.clone(), params.compress, context.clone(), now);
+            let pump = |dispatch| Pump::new(io, dispatch, BytesMut::new(), None);
+            serve(pump, port, &context, &acceptors, own).await;
         };
         Acceptor { work: Some(Box::pin(work)), task: None }
     });
@@ -184,7 +190,6 @@ struct Greeted<I> {
     params: PeerParams,
     /// What came behind the handshake.
     rest: BytesMut,
-    pulse: Option<Arc<Pulse>>,
 }
 
 async fn greet<I>(mut io: I, from: SocketAddr, context: &Context, acceptors: &Acceptors) -> Option<Greeted<I>>
@@ -207,7 +212,7 @@ where
                 key:% = established.key_id; "accepted"
             );
             let (peer, params) = (established.peer, established.params);
-            return Some(Greeted { io, peer, params, rest, pulse: None });
+            return Some(Greeted { io, peer, params, rest });
         }
         Ok(Err(error)) => {
             let now = Instant::now();
@@ -231,18 +236,15 @@ where
 }
 
 async fn serve<I>(
-    greeted: Greeted<I>,
-    limits: Limits,
+    pump: impl FnOnce(Dispatch) -> Pump<I, Dispatch>,
+    port: Arc<AnswerPort>,
     context: &Arc<Context>,
     acceptors: &Arc<Acceptors>,
     actor: Addr<Acceptor>,
 ) where
     I: AsyncRead + AsyncWrite + Unpin,
 {
-    let Greeted { io, peer, params, rest, pulse } = greeted;
     let now = Instant::now();
-    let link = AcceptorLink::new(limits, &params, now);
-    let port = AnswerPort::new(link, peer, params.compress, context.clone(), now);
     let seat = Seat::take(acceptors, context, port.clone(), actor);
     let late = context.is_draining();
     if late {
@@ -250,7 +252,7 @@ async fn serve<I>(
         port.goodbye(farcall_proto::link::frame::Goodbye::Draining);
     }
     let dispatch = Dispatch::new(context.clone(), port, now);
-    let pump = Pump::new(io, dispatch, rest, pulse);
+    let pump = pump(dispatch);
     let Ended { cause, .. } = if late {
         // Nobody may be left to stop it.
         let ended = tokio::time::timeout(context.config.drain_timeout, pump).await;

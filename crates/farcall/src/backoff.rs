@@ -8,12 +8,17 @@ pub(crate) struct Backoff {
     min: Duration,
     max: Duration,
     failures: u32,
+    /// Connections in a row that came up and were lost at once.
+    flaps: u32,
     until: Option<Instant>,
 }
 
+/// So many in a row are chance, or somebody's restart; beyond that there is something wrong over there.
+const FLAPS_FREE: u32 = 3;
+
 impl Backoff {
     pub(crate) fn new(min: Duration, max: Duration) -> Self {
-        Self { min, max, failures: 0, until: None }
+        Self { min, max, failures: 0, flaps: 0, until: None }
     }
 
     /// Whether the pause still runs.
@@ -31,9 +36,16 @@ impl Backoff {
         pause
     }
 
+    /// An attempt succeeded and its connection was lost at once; gives the pause if that goes on and on.
+    pub(crate) fn flapped(&mut self, now: Instant, jitter: f64) -> Option<Duration> {
+        self.flaps = self.flaps.saturating_add(1);
+        (self.flaps > FLAPS_FREE).then(|| self.failed(now, jitter))
+    }
+
     /// An attempt succeeded and lasted.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
+        self.flaps = 0;
         self.until = None;
     }
 }
@@ -53,5 +65,17 @@ mod tests {
         backoff.reset();
         assert!(!backoff.holds(now));
         assert_eq!(backoff.failed(now, 0.0), ms(50), "jitter halves it at the most");
+    }
+
+    #[test]
+    fn a_connection_that_is_lost_at_once_again_and_again_is_as_bad_as_none() {
+        let now = Instant::now();
+        let ms = Duration::from_millis;
+        let mut backoff = Backoff::new(ms(100), ms(1000));
+        let pauses: Vec<_> = (0..5).map(|_| backoff.flapped(now, 1.0)).collect();
+        assert_eq!(pauses, [None, None, None, Some(ms(100)), Some(ms(200))]);
+        backoff.reset();
+        assert_eq!(backoff.flapped(now, 1.0), None);
+        assert!(!backoff.holds(now));
     }
 }

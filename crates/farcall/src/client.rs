@@ -28,7 +28,7 @@ use crate::conn::{Asking, Conn};
 use crate::context::Context;
 use crate::handshaking;
 use crate::logging::limited;
-use crate::socket;
+use crate::socket::{self, SharedStream};
 use crate::transport::{Ended, Pump};
 
 /// Which connection to a node: the common one, or one of those that keys share.
@@ -138,9 +138,7 @@ impl Client {
         let mut state = self.state.lock();
         state.forget(conn);
         state.failure = failure.clone();
-        let jitter = crate::context::random::<2>()
-            .map_or(0.5, |bytes| f64::from(u16::from_le_bytes(bytes)) / 65_536.0);
-        let pause = state.backoff.failed(now, jitter);
+        let pause = state.backoff.failed(now, jitter());
         drop(state);
         let lost = conn.lost(failure.clone(), LossCause::Ended("never connected"), 0);
         self.note_lost_casts(lost.casts);
@@ -171,12 +169,14 @@ impl Client {
         let mut state = self.state.lock();
         state.forget(conn);
         let orderly = matches!(cause, LossCause::Ended(_));
+        let failure = NotSent::Disconnected(cause.to_string().into());
         if orderly || now.saturating_duration_since(since) >= STABLE_AFTER {
             state.backoff.reset();
+        } else if state.backoff.flapped(now, jitter()).is_some() {
+            state.failure = failure.clone();
         }
         drop(state);
         self.context.metrics.clients_up.down();
-        let failure = NotSent::Disconnected(cause.to_string().into());
         let lost = conn.lost(failure, cause.clone(), written);
         if orderly {
             log::info!(
@@ -196,6 +196,11 @@ impl Client {
             "connection lost: {cause}"
         );
     }
+}
+
+/// Where in its range a pause lies: peers do not come back in step.
+fn jitter() -> f64 {
+    crate::context::random::<2>().map_or(0.5, |bytes| f64::from(u16::from_le_bytes(bytes)) / 65_536.0)
 }
 
 /// A connection that lived this long was a good one: the next failure starts with the shortest backoff.
@@ -300,7 +305,8 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
         Ok((stream, params, rest)) => {
             life.client.connected(&life.conn, &params);
             life.up_since = Some(Instant::now());
-            let pulse = context.heart.follow(&stream).ok();
+            let stream = SharedStream::new(stream);
+            let pulse = Some(context.heart.follow(&stream));
             let ended = Pump::new(stream, Asking::new(life.conn.clone(), idle), rest, pulse).await;
             life.end(ended);
         }

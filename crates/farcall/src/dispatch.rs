@@ -270,7 +270,7 @@ impl Dispatch {
             let Definition { message, actor, .. } = &*route.definition;
             // Written only if the line is: nobody pays for what a flood of refusals would say.
             let what = Foreign(format_args!("refused {message} to {actor}: {rejected}"));
-            self.port.note_refused(reason(&rejected), what);
+            self.port.note_refused(rejected.reason(), what);
         }
         match request.kind {
             RequestKind::Cast { nth } => {
@@ -341,19 +341,6 @@ fn own_chunk(chunk: &Bytes, items: &mut [Item], bytes: usize) -> Bytes {
 
 /// Smaller chunks are shared without looking.
 const CHUNK_SHARED_MIN: usize = 4096;
-
-/// A short stable word for logs.
-fn reason(rejected: &Rejected) -> &'static str {
-    match rejected {
-        Rejected::NoSuchActor => "no_such_actor",
-        Rejected::NoSuchMessage => "no_such_message",
-        Rejected::Incompatible(_) => "incompatible",
-        Rejected::Unauthorized => "unauthorized",
-        Rejected::WrongVersion { .. } => "wrong_version",
-        Rejected::Busy(_) => "busy",
-        _ => "refused",
-    }
-}
 
 impl Side for Dispatch {
     fn handle_data(&mut self, _buffer: &mut BytesMut, now: Instant) -> Result<(), LossCause> {

@@ -24,9 +24,12 @@ pub(crate) struct Clients {
     context: Arc<Context>,
     table: RwLock<HashMap<ConnKey, Arc<Client>, ahash::RandomState>>,
     /// Connections used lately, each in the place that its node points to: found without hashing a name.
-    recent: [Mutex<Option<(Target, Arc<Conn>)>>; RECENT],
+    recent: [Recent; RECENT],
     dispatcher: Addr<Dispatcher>,
 }
+
+/// The connection used last for a place.
+type Recent = Mutex<Option<(Target, Arc<Conn>)>>;
 
 /// How many connections are kept at hand; a power of two.
 const RECENT: usize = 8;
@@ -140,7 +143,7 @@ impl Clients {
 /// The actor that starts client actors.
 pub(crate) struct Dispatcher {
     acceptors: Arc<Acceptors>,
-    /// Weak, so that a target nobody uses can be forgotten; the address of one stays its own as long as it is here.
+    /// A client nobody needs any more is not kept by its entry, only its address is, so that it is not used twice.
     clients: HashMap<*const Client, (Weak<Client>, Addr<ClientActor>), ahash::RandomState>,
 }
 

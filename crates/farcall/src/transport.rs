@@ -148,8 +148,8 @@ where
     }
 
     /// Whether this side is quiet because its process was suspended, and not because its arbiter was busy.
-    fn stood_still(&self, quiet: Duration, now: Instant) -> bool {
-        self.pulse.as_ref().is_some_and(|pulse| pulse.stood_still(self.armed, now, quiet / 2))
+    fn stood_still(&self, now: Instant) -> bool {
+        self.pulse.as_ref().is_some_and(|pulse| pulse.stood_still(self.armed, now))
     }
 
     /// Whether there is something to write and the socket has taken all that it was given before.
@@ -197,6 +197,19 @@ where
         }
     }
 
+    /// Nothing that was read or waits in the socket reaches an actor when this node stood still for so long that the
+    /// senders gave it up.
+    fn check_awake(&mut self, now: Instant) -> Result<(), LossCause> {
+        // The timer runs with each tick at the latest: only one that is overdue can be far behind.
+        if now <= self.armed || self.closing.is_some() {
+            return Ok(());
+        }
+        match self.side.suspended(now).filter(|_| self.stood_still(now)) {
+            Some(quiet) => Err(LossCause::Suspended { for_ms: quiet.as_millis() }),
+            None => Ok(()),
+        }
+    }
+
     /// Tells the pulse when writing begins and when everything is written.
     fn tell_pulse(&mut self, now: Instant) {
         let writing = !self.write.is_empty();
@@ -240,6 +253,9 @@ where
                 if bytes >= self.read_bytes {
                     self.read_bytes = (self.read_bytes * 4).min(READ_BYTES_MAX);
                 }
+                // A process may be stopped at any point, also just before it reads.
+                let now = Instant::now();
+                self.check_awake(now)?;
                 self.side.handle_data(&mut self.read, now)?;
             }
             Err(error) => return Poll::Ready(Err(io_cause(&error))),
@@ -383,12 +399,9 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
         let this = &mut *self;
         let now = Instant::now();
-        let overdue = now > this.armed && this.closing.is_none();
-        let quiet = overdue.then(|| this.side.suspended(now)).flatten();
-        let cause = match quiet.filter(|quiet| this.stood_still(*quiet, now)) {
-            // Nothing that was read or waits in the socket reaches an actor: its senders gave it up.
-            Some(quiet) => LossCause::Suspended { for_ms: quiet.as_millis() },
-            None => ready!(this.turn(cx, now)),
+        let cause = match this.check_awake(now) {
+            Err(cause) => cause,
+            Ok(()) => ready!(this.turn(cx, now)),
         };
         Poll::Ready(Ended { cause, written: this.written })
     }

@@ -1,6 +1,8 @@
 //! The manual: every TOML block is a configuration that a node accepts. Rust blocks are
 //! doctests.
 
+#![allow(clippy::unwrap_used, reason = "a test that is wrong about its own files should fail loudly")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -31,9 +31,10 @@ const LAYERS: &[(u32, &[&str])] = &[
             "config",
             "socket",
             "cookie",
+            "heartbeat",
         ],
     ),
-    (1, &["backlog", "registry", "context", "port", "answer", "batch", "handshaking", "transport"]),
+    (1, &["backlog", "registry", "context", "port", "answer", "held", "batch", "handshaking", "transport"]),
     (2, &["conn", "dispatch", "acceptor", "client"]),
     (3, &["dispatcher", "listener"]),
     (4, &["rpc"]),
@@ -45,6 +46,8 @@ const UPWARD: &[(&str, &str, &str)] = &[
     ("registry", "batch", "a name stands for a recipient of batches"),
     ("port", "answer", "a port sends answers, and an answer holds the port it goes back to"),
     ("answer", "batch", "an answer is one of a batch, and a batch gives answers"),
+    ("backlog", "held", "a mailbox's count knows where to find what is held back of it"),
+    ("held", "batch", "what is held back are batches, and each runs through it"),
 ];
 
 /// The longest file, in lines.

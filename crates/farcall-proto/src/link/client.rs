@@ -469,12 +469,14 @@ impl<T> ClientLink<T> {
         if self.phase == Phase::Lost {
             return;
         }
-        self.phase = Phase::Lost;
+        let was_up = std::mem::replace(&mut self.phase, Phase::Lost) != Phase::Opening;
         let lost = Lost { unsent, cause: cause.to_string().into(), written: self.outbox.end(written) };
         self.inbox = Inbox::new(&self.limits);
         for Pending { id, origin, .. } in self.requests.waiting() {
             let failure = match origin {
                 Origin::Frame(place) | Origin::Cast(place) => lost.fate(place),
+                // Nothing at all left on a connection that never was.
+                Origin::Ping if !was_up => lost.unsent.clone().into(),
                 Origin::Ping => Unknown::LinkLost(lost.cause.clone()).into(),
             };
             self.complete(id, Outcome::Failure(failure), now);

@@ -139,9 +139,10 @@ fn a_confirm_ends_as_its_cast_did_not_as_its_own_frame() {
 fn a_connection_that_never_came_up_ends_every_request_with_its_reason() {
     let mut pair = Pair::opening(Default::default(), Default::default());
     let (call, large) = (pair.call("a", "echo", b"x"), pair.call("a", "echo", &[0; 100_000]));
+    let ping = pair.client.ping(None, 9).unwrap();
     let reason = NotSent::ConnectFailed("refused".into());
     pair.client.handle_lost(reason.clone(), LossCause::Ended("refused"), 0, pair.now);
-    for ticket in [call, large] {
+    for ticket in [call, large, ping] {
         assert_eq!(pair.failure(ticket), reason.clone().into());
     }
 }

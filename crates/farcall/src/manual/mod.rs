@@ -11,6 +11,7 @@
 //! | [`protocol`] | you read a capture, or write another implementation |
 //! | [`coming_from_gen_rpc`] | you know gen_rpc, exrpc, Erlang's `rpc`, or Elixir |
 //! | [`coming_from_actix`] | you know actix, and wonder what a network changes |
+//! | [`upstream_cases`] | you want to know where a test case of a predecessor is tested here |
 //! | [`design`] | you ask why it is like this |
 
 #[doc = include_str!("quick_start.md")]
@@ -39,6 +40,9 @@ pub mod coming_from_gen_rpc {}
 
 #[doc = include_str!("coming_from_actix.md")]
 pub mod coming_from_actix {}
+
+#[doc = include_str!("upstream_cases.md")]
+pub mod upstream_cases {}
 
 #[doc = include_str!("design.md")]
 pub mod design {}

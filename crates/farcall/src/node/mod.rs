@@ -92,7 +92,9 @@ impl Node {
 
     /// Puts an actor under a name that peers may call. Dropping the guard, or the actor's end, takes it out.
     ///
-    /// State its version with `.version("1.4.0")?` on the guard; keep the name for good with `.keep()`.
+    /// A name has 1 to 255 bytes and no control characters; there are at most `names_max` of them. State the actor's
+    /// version with `.version("1.4.0")?` on the guard; keep the name for good with `.keep()`. The actor may run on any
+    /// arbiter.
     ///
     /// # Errors
     /// [`RegisterError`]: the name is taken by a living actor, reserved, or no name.
@@ -119,7 +121,8 @@ impl Node {
         Ok(())
     }
 
-    /// Takes a name out; false if nobody had it.
+    /// Takes a name out; false if nobody had it. What waits in the actor's mailbox still runs; new requests are
+    /// `NoSuchActor`.
     pub fn unregister(&self, name: &str) -> bool {
         name != RESERVED && self.0.caller.context.registry.remove(name, None)
     }
@@ -136,12 +139,13 @@ impl Node {
         all.iter().map(|found| (found.name.to_string(), found.backlog.messages())).collect()
     }
 
-    /// Replaces the access list, for connections that are up and for local calls too.
+    /// Replaces the access list, for connections that are up and for local calls too. It holds for requests read
+    /// from now on; those in a mailbox already still run.
     pub fn set_access(&self, access: AccessList) {
         self.0.caller.context.registry.set_access(access);
     }
 
-    /// Accepts and uses these cookies from now on; connections that are up stay.
+    /// Accepts and uses these cookies in handshakes from now on; connections that are up stay.
     pub fn set_keyring(&self, keyring: Keyring) {
         self.0.caller.context.set_keyring(keyring);
     }
@@ -182,7 +186,11 @@ impl Node {
     }
 
     /// Begins a call and gives a promise of its answer: `.await` it, or look with
-    /// [`nb_yield`](Promise::nb_yield).
+    /// [`nb_yield`](Promise::nb_yield). It is queued before this returns; a full queue is not waited for, and the
+    /// promise tells of it. Its deadline is `call_timeout` from now.
+    ///
+    /// # Cancel safety
+    /// Dropping the promise cancels the call.
     pub fn async_call<'a, M>(
         &self,
         target: &Target,
@@ -214,7 +222,8 @@ impl Node {
         MultiCall { caller, targets, actor, message, timeout: None }
     }
 
-    /// Sends one way to the named actor on many nodes; returns at once with what is known here.
+    /// Sends one way to the named actor on many nodes; returns at once with what is known here. Full queues are not
+    /// waited for: the report names those targets.
     pub fn abcast<'a, M: RemoteMessage>(
         &self,
         targets: impl Into<Targets>,
@@ -301,7 +310,8 @@ impl Node {
         self.0.caller.clients.connections(node)
     }
 
-    /// Requests without an answer and bytes not yet written, over all connections to a node.
+    /// Requests without an answer (limit `in_flight_max`) and bytes not yet written (limit `unsent_bytes_max`), summed
+    /// over all connections to a node.
     pub fn load(&self, node: &NodeName) -> (usize, usize) {
         let conns = self.0.caller.clients.conns_to(node);
         conns.iter().map(|conn| conn.load()).fold((0, 0), |sum, load| (sum.0 + load.0, sum.1 + load.1))
@@ -336,8 +346,10 @@ impl Node {
 
     /// What a node exposes: its actors with their versions, messages and schemas.
     ///
+    /// What the peer's access list does not permit is not told.
+    ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`], as [`Node::call`] within `call_timeout`.
     ///
     /// # Cancel safety
     /// As a call.
@@ -359,8 +371,11 @@ impl Node {
     /// Resolves when the name is registered at the target, which need not even run yet. Waits for `call_timeout`
     /// at most; bound it otherwise with [`wait_for_within`](Node::wait_for_within).
     ///
+    /// Tells that the name is there, also if the access list there does not permit calling it.
+    ///
     /// # Errors
-    /// The last [`CallError`] when the time is over.
+    /// When the time is over: `Rejected(NoSuchActor)` if the peer is there and the name is not, else the last
+    /// [`CallError`].
     ///
     /// # Cancel safety
     /// Dropping the future ends the wait.

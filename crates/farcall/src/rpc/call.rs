@@ -156,3 +156,12 @@ pub(super) fn decode_answer<R: Value>(
         .map_err(|error| unreadable(error.to_string()))?;
     decode_value(&raw).map_err(|error| unreadable(error.to_string()))
 }
+
+/// An answer as bytes, inflated if need be.
+pub(super) fn inflated(caller: &Caller, payload: &[u8], compressed: bool) -> Result<Vec<u8>, Failed> {
+    if !compressed {
+        return Ok(payload.to_vec());
+    }
+    compress::unpack(payload, caller.context.config.message_bytes_max)
+        .map_err(|error| Failed::ReplyDecode(error.to_string()))
+}

@@ -28,7 +28,7 @@ pub use many::{AbcastReport, All, MultiCall, Sbcast, SbcastReport, Targets};
 pub use promise::Promise;
 pub use raw::{RawCall, RawMessage};
 pub use reference::Remote;
-pub use stream::{OpenStream, RemoteStream};
+pub use stream::{OpenStream, RawItems, RemoteStream};
 
 use crate::context::Context;
 use crate::dispatcher::Clients;

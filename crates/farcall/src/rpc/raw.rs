@@ -1,16 +1,19 @@
 //! Requests whose message is not a Rust type of this program: bytes and a layout learnt from `describe`.
+//!
+//! [`RawCall`] is to [`RawMessage`] what the verbs of a node are to typed messages.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use farcall_proto::failure::Failed;
 use farcall_proto::link::{Outcome, SubmitKind};
 use farcall_proto::peer::Target;
 
+use super::call::inflated;
 use super::cast::{send, shared_body};
 use super::exchange::{Layout, Site, Times};
+use super::stream::{RawItems, opened, opening};
 use super::{Caller, Named};
-use crate::compress;
 use crate::error::CallError;
 
 /// A message as bytes: its payload in postcard, and how it is known on the wire.
@@ -29,7 +32,7 @@ pub struct RawMessage<'a> {
 /// Calls and casts with [`RawMessage`]s: for tools that learn messages from `describe`.
 #[derive(Debug)]
 pub struct RawCall<'a> {
-    pub(crate) caller: &'a Caller,
+    pub(crate) caller: &'a Arc<Caller>,
     pub(crate) target: &'a Target,
     pub(crate) actor: Named<'a>,
 }
@@ -63,12 +66,26 @@ impl<'a> RawCall<'a> {
             .map_err(|failure| site.error(failure))?;
         match std::future::poll_fn(|cx| exchange.poll(self.caller, &site, cx)).await {
             Outcome::Failure(failure) => Err(site.error(failure)),
-            Outcome::Answered { answer, compressed: false } => Ok(answer.as_slice().to_vec()),
-            Outcome::Answered { answer, compressed: true } => {
-                compress::unpack(answer.as_slice(), self.caller.context.config.message_bytes_max)
-                    .map_err(|error| site.error(Failed::ReplyDecode(error.to_string())))
+            Outcome::Answered { answer, compressed } => {
+                inflated(self.caller, answer.as_slice(), compressed).map_err(|failed| site.error(failed))
             }
         }
+    }
+
+    /// Asks for many encoded answers; `timeout` is for opening the stream.
+    ///
+    /// # Errors
+    /// [`CallError`] of a request that was not accepted.
+    ///
+    /// # Cancel safety
+    /// As [`OpenStream`](super::OpenStream): dropped, the stream is cancelled.
+    pub async fn stream(&self, message: RawMessage<'a>, timeout: Duration) -> Result<RawItems, CallError> {
+        let payload = Bytes::copy_from_slice(message.payload);
+        let (site, mut exchange) = (self.site(&message), opening(self.caller, Some(timeout)));
+        let payload = shared_body(&payload);
+        let started = exchange.start(self.caller, &site, payload, std::task::Waker::noop(), Instant::now());
+        started.map_err(|failure| site.error(failure))?;
+        Ok(RawItems(opened(self.caller, site, exchange).await?))
     }
 
     /// Casts.

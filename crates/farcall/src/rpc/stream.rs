@@ -4,18 +4,18 @@ use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use farcall_proto::failure::Failure;
+use farcall_proto::failure::{Failed, Failure};
 use farcall_proto::link::{NextItem, Outcome, SubmitKind, Ticket};
 use farcall_proto::peer::Target;
 use futures::Stream;
 use futures::future::BoxFuture;
 
-use super::call::decode_answer;
+use super::call::{decode_answer, inflated};
 use super::encode::with_encoded;
-use super::exchange::{Layout, Site, Times};
+use super::exchange::{Exchange, Site, Times};
 use super::{Caller, Named};
 use crate::conn::Conn;
 use crate::error::CallError;
@@ -23,6 +23,9 @@ use crate::items::Items;
 use crate::message::{RemoteMessage, Value};
 
 /// A stream that has not been asked for: set its options, then `.await` it.
+///
+/// # Cancel safety
+/// Nothing is sent before the first poll. Dropped while it waits, the request is taken back, or the stream cancelled.
 #[must_use = "a stream is asked for when it is awaited"]
 pub struct OpenStream<'a, M> {
     pub(crate) caller: &'a Arc<Caller>,
@@ -58,55 +61,61 @@ where
         Box::pin(async move {
             let Self { caller, target, actor, message, timeout } = self;
             let site = Site { target, actor, message: M::INFO.into() };
-            let config = &caller.context.config;
-            let window = u32::try_from(config.stream_window_bytes).unwrap_or(u32::MAX);
-            let times = Times { timeout, send_timeout: None };
-            let (kind, now) = (SubmitKind::Open { window }, Instant::now());
-            let mut exchange = times.exchange(kind, config.call_timeout, caller, now);
+            let mut exchange = opening(caller, timeout);
             let started = with_encoded(&message, |payload| {
-                exchange.start(caller, &site, payload, std::task::Waker::noop(), now)
+                exchange.start(caller, &site, payload, Waker::noop(), Instant::now())
             });
-            started
-                .map_err(Failure::from)
-                .and_then(|started| started)
-                .map_err(|failure| site.error(failure))?;
-            let submitted = std::future::poll_fn(|cx| exchange.poll_submitted(caller, &site, cx)).await;
-            submitted.map_err(|failure| site.error(failure))?;
-            let Some((conn, ticket)) = exchange.into_submitted() else {
-                return Err(site.error(farcall_proto::failure::NotSent::AlreadyTaken));
-            };
-            let mut stream = RemoteStream {
-                caller: caller.clone(),
-                target: target.clone(),
-                actor: actor.name.to_owned(),
-                message: M::INFO.into(),
-                conn,
-                ticket: Some(ticket),
-                item: PhantomData,
-            };
-            std::future::poll_fn(|cx| stream.poll_opened(cx)).await?;
-            Ok(stream)
+            let started = started.map_err(Failure::from).and_then(|started| started);
+            started.map_err(|failure| site.error(failure))?;
+            Ok(RemoteStream { source: opened(caller, site, exchange).await?, item: PhantomData })
         })
     }
 }
 
-/// The answers to one request, as they come. A stream of `Result`: after an error nothing more comes.
-///
-/// # Cancel safety
-/// Dropping it cancels the stream: the producer at the peer is dropped too.
-pub struct RemoteStream<T> {
+/// The request that opens a stream.
+pub(super) fn opening(caller: &Caller, timeout: Option<Duration>) -> Exchange {
+    let config = &caller.context.config;
+    let window = u32::try_from(config.stream_window_bytes).unwrap_or(u32::MAX);
+    let times = Times { timeout, send_timeout: None };
+    times.exchange(SubmitKind::Open { window }, config.call_timeout, caller, Instant::now())
+}
+
+/// Waits until a request that was started is submitted, and its stream accepted.
+pub(super) async fn opened(
+    caller: &Arc<Caller>,
+    site: Site<'_>,
+    mut exchange: Exchange,
+) -> Result<Source, CallError> {
+    let submitted = std::future::poll_fn(|cx| exchange.poll_submitted(caller, &site, cx)).await;
+    submitted.map_err(|failure| site.error(failure))?;
+    let Some((conn, ticket)) = exchange.into_submitted() else {
+        return Err(site.error(farcall_proto::failure::NotSent::AlreadyTaken));
+    };
+    let mut source = Source {
+        caller: caller.clone(),
+        target: site.target.clone(),
+        actor: site.actor.name.to_owned(),
+        message: site.message.name.to_owned(),
+        conn,
+        ticket: Some(ticket),
+    };
+    std::future::poll_fn(|cx| source.poll_opened(cx)).await?;
+    Ok(source)
+}
+
+/// An open stream of items that are still bytes. Dropping it cancels the stream.
+pub(super) struct Source {
     caller: Arc<Caller>,
     target: Target,
     actor: String,
-    message: Layout<'static>,
+    message: String,
     conn: Arc<Conn>,
     ticket: Option<Ticket>,
-    item: PhantomData<fn() -> T>,
 }
 
-impl<T: Value> RemoteStream<T> {
+impl Source {
     fn error(&self, failure: impl Into<Failure>) -> CallError {
-        CallError::new(failure, &self.target, &self.actor, self.message.name)
+        CallError::new(failure, &self.target, &self.actor, &self.message)
     }
 
     /// Waits until the handler has accepted the request, or refused it.
@@ -124,19 +133,20 @@ impl<T: Value> RemoteStream<T> {
             }
         }
     }
-}
 
-impl<T: Value> Stream for RemoteStream<T> {
-    type Item = Result<T, CallError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    /// The next item, read by `read` from its bytes and whether they are compressed.
+    fn poll_item<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        read: impl FnOnce(&Caller, &[u8], bool) -> Result<R, Failed>,
+    ) -> Poll<Option<Result<R, CallError>>> {
         let Some(ticket) = self.ticket else { return Poll::Ready(None) };
         loop {
             return Poll::Ready(match self.conn.poll_item(ticket, cx.waker()) {
                 NextItem::Pending => return Poll::Pending,
                 NextItem::Opened => continue,
                 NextItem::Item { answer, compressed, .. } => {
-                    let item = decode_answer(&self.caller, answer.as_slice(), compressed);
+                    let item = read(&self.caller, answer.as_slice(), compressed);
                     Some(item.map_err(|failed| self.error(failed)))
                 }
                 NextItem::End(outcome) => {
@@ -151,7 +161,7 @@ impl<T: Value> Stream for RemoteStream<T> {
     }
 }
 
-impl<T> Drop for RemoteStream<T> {
+impl Drop for Source {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             self.conn.cancel(ticket);
@@ -159,11 +169,47 @@ impl<T> Drop for RemoteStream<T> {
     }
 }
 
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Source");
+        shown.field("target", &self.target).field("actor", &self.actor).finish_non_exhaustive()
+    }
+}
+
+/// The answers to one request, as they come. A stream of `Result`: after an error nothing more comes.
+///
+/// # Cancel safety
+/// Dropping it cancels the stream: the producer at the peer is dropped too.
+pub struct RemoteStream<T> {
+    source: Source,
+    item: PhantomData<fn() -> T>,
+}
+
+impl<T: Value> Stream for RemoteStream<T> {
+    type Item = Result<T, CallError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.source.poll_item(cx, decode_answer)
+    }
+}
+
 impl<T> std::fmt::Debug for RemoteStream<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RemoteStream")
-            .field("target", &self.target)
-            .field("actor", &self.actor)
-            .finish_non_exhaustive()
+        f.debug_tuple("RemoteStream").field(&self.source).finish()
+    }
+}
+
+/// The encoded answers to one [`RawMessage`](super::RawMessage), as they come; otherwise a [`RemoteStream`].
+///
+/// # Cancel safety
+/// Dropping it cancels the stream.
+#[derive(Debug)]
+pub struct RawItems(pub(super) Source);
+
+impl Stream for RawItems {
+    type Item = Result<Vec<u8>, CallError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_item(cx, inflated)
     }
 }

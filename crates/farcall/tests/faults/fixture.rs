@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use farcall::error::Failure;
 use farcall::prelude::*;
 use farcall::{Address, Cookie, Discovery, DiscoveryError, NodeBuilder};
+use farcall_proto::link::handshake::{Local, PeerParams};
+use farcall_proto::peer::Incarnation;
 use futures::future::BoxFuture;
 
 use crate::actors::{Health, HowAreYou};
@@ -74,6 +76,27 @@ impl Discovery for PhoneBook {
         let found = found.and_then(|address| Address::try_from(address).ok());
         let found = found.map(|address| vec![address]);
         Box::pin(std::future::ready(found.ok_or_else(|| DiscoveryError::not_found(node, "the phone book"))))
+    }
+}
+
+/// What somebody says in a handshake who speaks the protocol by hand.
+pub fn speaks_for(name: &str) -> Local {
+    Local {
+        name: name.parse().unwrap(),
+        incarnation: Incarnation(7),
+        params: PeerParams {
+            message_bytes_max: 16 << 20,
+            fragment_bytes: 64 << 10,
+            in_flight_max: 1024,
+            reassembly_bytes_max: 64 << 20,
+            tick_ms: 10_000,
+            tick_intensity: 4,
+            compress: 0,
+            flags: 0,
+            extensions: Default::default(),
+        },
+        cluster: Config::default().cluster,
+        versions: 1..=1,
     }
 }
 

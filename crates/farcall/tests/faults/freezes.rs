@@ -94,6 +94,44 @@ async fn what_was_sent_to_a_frozen_peer_that_was_given_up_is_not_delivered_when_
 }
 
 #[actix::test]
+async fn a_peer_that_is_frozen_in_the_midst_of_its_work_delivers_nothing_stale_either() {
+    let peers: Vec<_> = (0..4).map(|n| Peer::start(&format!("n{n}"))).collect();
+    let alpha = node("alpha", &peers.iter().collect::<Vec<_>>()).await;
+    for peer in &peers {
+        alpha.ping(&peer.target).await.unwrap();
+    }
+    for n in 0..4000 {
+        for peer in &peers {
+            // Enough work for some milliseconds, and little enough for the buffers of the kernel.
+            alpha.cast(&peer.target, "counter", Nth { n, filler: vec![0; 60] }).unwrap();
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(3)).await;
+    for peer in &peers {
+        peer.freeze();
+    }
+    let calls: Vec<_> =
+        peers.iter().map(|peer| alpha.async_call(&peer.target, "other", Add { amount: 1 })).collect();
+    for call in calls {
+        assert!(call.await.is_err(), "a frozen peer answers nothing");
+    }
+    peers.iter().for_each(Peer::thaw);
+    for peer in &peers {
+        eventually("it is reached again", || async {
+            alpha.call(&peer.target, "other", Total).await.is_ok()
+        })
+        .await;
+        eventually("the old connection is gone", || async {
+            crate::fixture::health(&alpha, peer).await.inbound == 1
+        })
+        .await;
+        assert_eq!(alpha.call(&peer.target, "other", Total).await.unwrap(), 0);
+        let (seen, in_order) = alpha.call(&peer.target, "counter", Series).await.unwrap();
+        assert!(in_order, "what did arrive is a prefix: {seen}");
+    }
+}
+
+#[actix::test]
 async fn a_peer_that_stands_still_for_less_than_its_tick_loses_nothing_and_no_connection() {
     let peer = Peer::start("beta");
     let alpha = node("alpha", &[&peer]).await;

@@ -4,15 +4,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use farcall::prelude::*;
 use farcall_proto::link::frame::{Head, RequestId};
-use farcall_proto::link::handshake::{
-    ChannelBinding, Initiator, Keyring, Local, PeerParams, PreAuthFramer, Step,
-};
-use farcall_proto::peer::Incarnation;
+use farcall_proto::link::handshake::{ChannelBinding, Initiator, Keyring, PreAuthFramer, Step};
 
 use crate::actors::{Add, Sleep, Total};
-use crate::fixture::{SLACK, Times, cookie, eventually, health, node};
+use crate::fixture::{SLACK, Times, cookie, eventually, health, node, speaks_for};
 use crate::process::Peer;
 
 const MIB: u64 = 1 << 20;
@@ -27,23 +23,7 @@ fn stranger(peer: &Peer) -> TcpStream {
 /// A connection whose handshake is done, in our own hands.
 fn authenticated(peer: &Peer, name: &str) -> TcpStream {
     let mut socket = stranger(peer);
-    let local = Local {
-        name: format!("{name}@127.0.0.1").parse().unwrap(),
-        incarnation: Incarnation(7),
-        params: PeerParams {
-            message_bytes_max: 16 << 20,
-            fragment_bytes: 64 << 10,
-            in_flight_max: 1024,
-            reassembly_bytes_max: 64 << 20,
-            tick_ms: 10_000,
-            tick_intensity: 4,
-            compress: 0,
-            flags: 0,
-            extensions: Default::default(),
-        },
-        cluster: Config::default().cluster,
-        versions: 1..=1,
-    };
+    let local = speaks_for(&format!("{name}@127.0.0.1"));
     let (keyring, mut out) = (Keyring::new(cookie()), Vec::new());
     let want = peer.target.node().clone();
     let mut party = Initiator::start(local, want, &keyring, ChannelBinding::None, [9; 32], &mut out);

@@ -4,6 +4,15 @@
 //! names, because the machine that runs the tests may be busy with others.
 
 #![allow(missing_docs, unreachable_pub, reason = "tests are read, not documented as an API")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, as it should"
+)]
+#![allow(
+    clippy::print_stdout,
+    reason = "a peer's process tells its parent on standard output where it listens"
+)]
 
 mod actors;
 mod deaths;

@@ -1,15 +1,19 @@
 //! A listener that accepts nobody, and one that accepts and says nothing.
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use farcall::Address;
 use farcall::error::{Failure, NotSent};
 use farcall::prelude::*;
+use farcall_proto::link::handshake::{ChannelBinding, Keyring, PreAuthFramer, Responder, Step};
 use socket2::{Domain, Socket, Type};
 
 use crate::actors::{Add, Total};
-use crate::fixture::{PhoneBook, SLACK, Times, eventually, failure, node_with};
+use crate::fixture::{PhoneBook, SLACK, Times, cookie, eventually, failure, node_with, speaks_for};
 use crate::process::Peer;
 
 const NOBODY: &str = "nobody@127.0.0.1";
@@ -108,4 +112,56 @@ async fn a_node_that_dials_thousands_of_dead_targets_forgets_them() {
         alpha.metrics().clients < 600
     })
     .await;
+}
+
+/// Proves itself to whoever dials, and then hangs up.
+fn hang_up(listener: &TcpListener, rounds: &AtomicU64) {
+    for socket in listener.incoming() {
+        let mut socket = socket.unwrap();
+        rounds.fetch_add(1, Ordering::Relaxed);
+        let (local, keyring) = (speaks_for(NOBODY), Keyring::new(cookie()));
+        let mut party = Responder::new(local, &keyring, ChannelBinding::None, [3; 32]);
+        let (mut framer, mut out) = (PreAuthFramer::new(), Vec::new());
+        loop {
+            let Some(frame) = framer.next_frame().unwrap() else {
+                let mut chunk = [0; 512];
+                let bytes = socket.read(&mut chunk).unwrap();
+                assert!(bytes > 0, "the handshake was given up");
+                framer.feed(&chunk[..bytes]);
+                continue;
+            };
+            let step = party.handle(&frame, &mut out).unwrap();
+            socket.write_all(&std::mem::take(&mut out)).unwrap();
+            match step {
+                Step::Continue(next) => party = next,
+                Step::Done(_) => break,
+            }
+        }
+    }
+}
+
+#[actix::test]
+async fn a_peer_that_hangs_up_after_every_handshake_is_not_dialled_without_a_pause() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let rounds = Arc::new(AtomicU64::new(0));
+    let counted = rounds.clone();
+    std::thread::spawn(move || hang_up(&listener, &counted));
+    let peer = Peer::start("beta");
+    let alpha = node_beside(&peer, address, |config| {
+        (config.backoff_min, config.backoff_max) = (Duration::from_millis(200), Duration::from_millis(200));
+    })
+    .await;
+    let nobody: &Target = &NOBODY.parse().unwrap();
+    let (begun, mut calls) = (Instant::now(), 0);
+    while begun.elapsed() < Duration::from_secs(1) {
+        let told = failure(alpha.call(nobody, "counter", Total).await);
+        assert!(matches!(told, Failure::NotSent(_) | Failure::Unknown(_)), "{told}");
+        calls += 1;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // Three at once, then one for every 100 to 200 ms.
+    let rounds = rounds.load(Ordering::Relaxed);
+    assert!((4..=15).contains(&rounds), "{calls} calls, {rounds} dials");
+    assert!(calls > 100, "only {calls} calls were told in a second");
 }

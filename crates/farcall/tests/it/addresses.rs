@@ -143,7 +143,7 @@ async fn a_file_that_changes_sends_the_next_connect_elsewhere() {
     let write = |node: &Node| {
         // A whole file appears at once, as an editor or a tool would put it there.
         let draft = folder.join("draft");
-        std::fs::write(&draft, format!("# nodes\nbeta@127.0.0.1 {}\n", node.listening_on()[0])).unwrap();
+        std::fs::write(&draft, format!("# nodes\nbeta@127.0.0.1 = {}\n", node.listening_on()[0])).unwrap();
         std::fs::rename(&draft, &path).unwrap();
     };
     write(&first);

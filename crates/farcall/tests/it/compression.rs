@@ -60,8 +60,9 @@ async fn requests_and_replies_above_the_threshold_shrink_with_either_codec() {
 }
 
 #[actix::test]
-async fn a_higher_level_is_at_least_as_small() {
-    let text: Vec<u8> = (0..40_000u32).flat_map(|n| (n * n % 9_973).to_string().into_bytes()).collect();
+async fn a_higher_level_is_smaller() {
+    let line = |n: u32| format!("{{\"id\":{n},\"name\":\"user{}\",\"score\":{}}}", n * 7 % 1_000, n * n % 97);
+    let text: Vec<u8> = (0..10_000).flat_map(|n| line(n).into_bytes()).collect();
     let mut costs = Vec::new();
     for level in [1, 15] {
         let (alpha, _beta, beta, proxy) = pair_compressing(Compress::Zstd(level), 500).await;

@@ -187,6 +187,15 @@ async fn a_quiet_connection_stays_up_by_its_ticks() {
     assert_eq!(beta_node.inbound().len(), 1);
 }
 
+#[actix::test]
+async fn a_node_goes_on_serving_although_every_handle_to_it_is_dropped() {
+    let (alpha, beta_node, beta) = pair().await;
+    drop(beta_node);
+    for target in [&beta, &beta.with_key("later")] {
+        assert_eq!(alpha.call(target, "counter", Total).await.unwrap(), 0);
+    }
+}
+
 /// What the kernel says of a socket of this machine: its two ports, and its timer with the time it has left.
 #[derive(Debug)]
 struct KernelSocket {

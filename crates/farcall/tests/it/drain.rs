@@ -33,7 +33,7 @@ async fn calls_in_flight_finish_and_new_ones_are_refused_as_draining() {
     let (finished, ()) = futures::join!(beta_node.shutdown(), meanwhile);
     assert!(finished);
     assert_eq!(running.await.unwrap(), 1);
-    assert!(beta_node.inbound().is_empty());
+    eventually("its connections are closed", || beta_node.inbound().is_empty()).await;
 }
 
 #[actix::test]

@@ -80,7 +80,7 @@ async fn reconnect(alpha: &Node, beta: &Node) {
 }
 
 #[actix::test]
-async fn an_address_that_leads_to_another_node_is_refused_with_both_names() {
+async fn an_address_that_leads_to_another_node_is_refused() {
     let phone_book = PhoneBook::default();
     let gamma = node_with("gamma", Keyring::new(cookie()), &phone_book).await;
     phone_book.put("beta@127.0.0.1".parse().unwrap(), gamma.listening_on()[0]);
@@ -89,8 +89,7 @@ async fn an_address_that_leads_to_another_node_is_refused_with_both_names() {
     for target in [beta.clone(), beta.with_key("key")] {
         let error = alpha.call(&target, "counter", Add { amount: 1 }).await.unwrap_err();
         assert!(refused_in_the_handshake(&error), "{error}");
-        let text = error.to_string();
-        assert!(text.contains("beta@127.0.0.1") && text.contains("gamma@127.0.0.1"), "{text}");
+        assert!(error.to_string().contains("it is not the node that was dialled"), "{error}");
     }
     assert_eq!(gamma.call(&target(&gamma), "counter", Total).await.unwrap(), 0);
     assert!(alpha.nodes().is_empty());

@@ -74,9 +74,9 @@ async fn a_function_that_panics_everywhere_harms_nobody() {
     for node in &nodes {
         node.serve("fatal", |_: AddPair| async move { panic!("on purpose") }).unwrap();
     }
-    let report = nodes[0].eval_everywhere(&targets(&nodes, &[]), "fatal", PING);
+    let report = nodes[0].eval_everywhere(targets(&nodes, &[]), "fatal", PING);
     assert_eq!((report.queued.len(), report.not_queued.len()), (3, 0));
-    let answers = nodes[0].multicall(&targets(&nodes, &[]), "counter", Total).await;
+    let answers = nodes[0].multicall(targets(&nodes, &[]), "counter", Total).await;
     assert!(answers.iter().all(|(_, answer)| *answer.as_ref().unwrap() == 0));
 }
 

@@ -1,5 +1,7 @@
 //! What actix promises a handler holds among the requests of one batch too.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -32,6 +34,8 @@ struct Note {
 struct Careful {
     running: u64,
     started: Vec<u64>,
+    /// As many as have begun, for those on other threads.
+    begun: Arc<AtomicU64>,
 }
 
 impl Actor for Careful {
@@ -45,6 +49,7 @@ impl Handler<Alone> for Careful {
         let others = self.running;
         self.running += 1;
         self.started.push(alone.ms);
+        self.begun.fetch_add(1, Ordering::SeqCst);
         let wait = tokio::time::sleep(Duration::from_millis(alone.ms));
         AtomicResponse::new(Box::pin(wait.into_actor(self).map(move |(), actor, _| {
             actor.running -= 1;
@@ -107,12 +112,15 @@ async fn requests_behind_one_that_waits_keep_their_order_across_reads() {
 async fn requests_held_back_are_answered_when_their_actor_dies() {
     let (alpha, beta_node, beta) = pair().await;
     let arbiter = Arbiter::new();
-    let actor = Careful::start_in_arbiter(&arbiter.handle(), |_| Careful::default());
+    let begun = Arc::new(AtomicU64::new(0));
+    let seen = begun.clone();
+    let actor =
+        Careful::start_in_arbiter(&arbiter.handle(), |_| Careful { begun: seen, ..Careful::default() });
     beta_node.register("careful", actor).unwrap().keep();
     alpha.ping(&beta).await.unwrap();
     let first = alpha.async_call(&beta, "careful", Alone { ms: 600_000 });
     let held = alpha.async_call(&beta, "careful", Started);
-    alpha.ping(&beta).await.unwrap();
+    eventually("the first has begun", || begun.load(Ordering::SeqCst) == 1).await;
     arbiter.stop();
     let error = held.await.unwrap_err();
     assert!(matches!(error.failure(), Failure::Rejected(Rejected::ActorStopped)), "{error}");

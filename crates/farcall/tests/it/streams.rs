@@ -186,10 +186,10 @@ async fn items_larger_than_the_window_and_than_a_fragment_come_through() {
     let (alpha, beta_node, beta) =
         pair_with(|builder| builder.configure(|config| config.stream_window_bytes = 16 * 1024)).await;
     spring(&beta_node);
-    let sizes = vec![10, 300_000, 0, 70_000, 1];
-    let items = alpha.stream(&beta, "spring", Large { bytes: sizes.clone() }).await.unwrap();
-    let seen: Vec<u32> = items.map(|item| item.unwrap().len() as u32).collect().await;
-    assert_eq!(seen, sizes);
+    let sizes = [10, 300_000, 0, 70_000, 1];
+    let items = alpha.stream(&beta, "spring", Large { bytes: sizes.to_vec() }).await.unwrap();
+    let seen: Vec<usize> = items.map(|item| item.unwrap().len()).collect().await;
+    assert_eq!(seen, sizes.map(|size| size as usize));
 }
 
 #[actix::test]

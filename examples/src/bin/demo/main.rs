@@ -1,7 +1,7 @@
 //! The tour: four nodes in four processes on this machine, every operation between them, one of them killed while
 //! calls run, and brought back.
 //!
-//! `make demo`, or `cargo run --release -p farcall-examples --bin demo`. It ends by itself within half a minute, with
+//! `make demo`, or `cargo run -p farcall-examples --bin demo`. It ends by itself within half a minute, with
 //! 0 if everything went as told and with 1 if not. This process is alpha; it runs itself again as beta, gamma and
 //! delta, which end when it does, whatever ends it.
 

@@ -1,0 +1,273 @@
+//! What can be asked for on the command line.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use farcall::{Address, NodeName};
+use serde_json::Value;
+
+use crate::report::Report;
+
+/// Look into a farcall cluster, and call its actors.
+///
+/// The command joins the cluster as a node of its own that nobody can call: it needs the cookie file of the cluster
+/// and a way to the node it is to talk to, nothing else. Messages are written as JSON; what they look like, the
+/// node itself tells: `farcall describe NODE`.
+#[derive(Debug, Parser)]
+#[command(name = "farcall", version, verbatim_doc_comment, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  farcall names beta@127.0.0.1
+  farcall describe beta@127.0.0.1 counter
+  farcall call beta@127.0.0.1 counter Add '{\"amount\":1}'
+
+`farcall --help` shows more of them, and the exit codes.";
+
+const LONG_EXAMPLES: &str = "\
+Examples:
+  What runs there, and what can be sent to it:
+    farcall names beta@127.0.0.1
+    farcall describe beta@127.0.0.1 counter
+
+  Call an actor and print its answer; a message without fields needs no JSON; `-` reads it from standard input:
+    farcall call beta@127.0.0.1 counter Add '{\"amount\":1}'
+    farcall call beta@127.0.0.1 counter Total
+    farcall call beta@127.0.0.1 store Put - < item.json
+
+  Send one way, and know that the actor has it:
+    farcall cast beta@127.0.0.1 counter Add '{\"amount\":1}'
+
+  A node that is not where its name says, or not on the usual port:
+    farcall ping beta@cluster --at 10.0.0.2:7000 --count 5
+
+Exit codes:
+  0  done
+  1  something here: the cookie file, the configuration, the JSON, the output
+  2  wrong usage
+  3  not sent: it surely did not run
+  4  rejected by the node: it surely did not run
+  5  failed: it began to run and gave no answer
+  6  unknown: it may have run; no answer in time, or the connection was lost";
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Options {
+    /// One JSON document a line, errors too, on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// How long it may take as a whole; for a stream, until it is open
+    #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = time)]
+    pub(crate) timeout: Duration,
+
+    /// The file with the cookie of the cluster [default: as every node on this machine]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) cookie_file: Option<PathBuf>,
+
+    /// The configuration file [default: $FARCALL_CONFIG, or farcall.toml if it is there]
+    ///
+    /// Its addresses, discovery, cluster name, cookie file and limits count; the node's name and what it listens on
+    /// do not. FARCALL_* variables are laid over it, as with every node.
+    #[arg(long, global = true, value_name = "FILE", verbatim_doc_comment)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Where the node is, when its name does not say
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    pub(crate) at: Option<Address>,
+
+    /// The name this command has as a node [default: cli-<pid>@127.0.0.1]
+    #[arg(long, global = true, value_name = "NAME@HOST")]
+    pub(crate) name: Option<NodeName>,
+
+    /// Log to standard error; twice for more, three times for all
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Call an actor and print its answer
+    ///
+    /// The answer is JSON, bytes in it are base64. A message that is answered by a stream prints one item a line, as
+    /// they come.
+    #[command(verbatim_doc_comment)]
+    Call(Call),
+    /// Send one way
+    ///
+    /// Waits until the actor's mailbox has the message, so that success means something; `--no-ack` only hands it to
+    /// the node and learns nothing about what becomes of it there.
+    #[command(verbatim_doc_comment)]
+    Cast(Cast),
+    /// Measure the way to a node and back
+    ///
+    /// The answer comes from the node's connection, not from an actor. The time to connect is told apart.
+    #[command(verbatim_doc_comment)]
+    Ping(Ping),
+    /// List the actors of a node, with the messages they accept
+    Names(Names),
+    /// Show the messages of a node's actors: layouts, and an example of each to copy
+    Describe(Describe),
+}
+
+impl Command {
+    pub(crate) fn node(&self) -> &NodeName {
+        match self {
+            Self::Call(Call { message, .. }) | Self::Cast(Cast { message, .. }) => &message.node,
+            Self::Ping(Ping { node, .. })
+            | Self::Names(Names { node })
+            | Self::Describe(Describe { node, .. }) => node,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Call {
+    #[command(flatten)]
+    pub(crate) message: Message,
+    /// Print the answer as base64 of its bytes; for answers that hold opaque types
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// End a stream after so many items
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) take: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cast {
+    #[command(flatten)]
+    pub(crate) message: Message,
+    /// Do not wait until the actor's mailbox has it
+    #[arg(long)]
+    pub(crate) no_ack: bool,
+}
+
+/// A message, and whom it is for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Message {
+    /// The node, as name@host
+    pub(crate) node: NodeName,
+    /// The name under which the actor is registered
+    pub(crate) actor: String,
+    /// The name of the message
+    pub(crate) message: String,
+    /// Its content as JSON; `-` reads it from standard input; needless for a message without fields
+    #[arg(value_name = "JSON", allow_negative_numbers = true)]
+    pub(crate) content: Option<String>,
+    /// The version the actor must have, like ^1.4
+    #[arg(long, value_name = "VERSION", default_value = "", hide_default_value = true)]
+    pub(crate) require_version: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ping {
+    /// The node, as name@host
+    pub(crate) node: NodeName,
+    /// How often
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: u64,
+    /// The pause between two pings
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
+    pub(crate) interval: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Names {
+    /// The node, as name@host
+    pub(crate) node: NodeName,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Describe {
+    /// The node, as name@host
+    pub(crate) node: NodeName,
+    /// Only this actor
+    pub(crate) actor: Option<String>,
+}
+
+/// More JSON than any message can need.
+const JSON_BYTES_MAX: u64 = 256 << 20;
+
+impl Message {
+    /// The content; what is left out is no fields.
+    fn text(&self) -> Result<Option<String>, Report> {
+        if self.content.as_deref() != Some("-") {
+            return Ok(self.content.clone());
+        }
+        let mut text = String::new();
+        let unreadable =
+            |why: String| Report::here("bad_json", format!("standard input cannot be read: {why}"), "");
+        let mut input = std::io::stdin().lock().take(JSON_BYTES_MAX + 1);
+        input.read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
+        if text.len() as u64 > JSON_BYTES_MAX {
+            return Err(unreadable(format!("it is longer than {JSON_BYTES_MAX} bytes")));
+        }
+        Ok(Some(text))
+    }
+
+    pub(crate) fn read(&self) -> Result<Option<Value>, Report> {
+        let Some(text) = self.text()? else { return Ok(None) };
+        serde_json::from_str(&text).map(Some).map_err(|error| {
+            let remedy =
+                "quote it for your shell, as in '{\"amount\":1}'; `farcall describe` shows an example";
+            Report::here("bad_json", format!("the content is no JSON: {error}"), remedy)
+        })
+    }
+}
+
+/// A time as it is written in a configuration: `500ms`, `5s`.
+fn time(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, u64); 5] =
+        [("us", 1), ("ms", 1000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
+    const MICROS_MAX: u64 = 24 * 3_600_000_000;
+    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let size = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, size)| *size);
+    let micros = size.and_then(|size| number.parse::<u64>().ok()?.checked_mul(size));
+    match micros {
+        Some(micros) if (1000..=MICROS_MAX).contains(&micros) => Ok(Duration::from_micros(micros)),
+        _ => Err("write a whole number and a unit (us, ms, s, m, h), from 1ms to 24h: 500ms, 5s".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_hold_together() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_written_as_in_a_configuration() {
+        assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(time("5s"), Ok(Duration::from_secs(5)));
+        assert_eq!(time("24h"), Ok(Duration::from_secs(86_400)));
+        for wrong in
+            ["", "5", "s", "0s", "25h", "1d", "-1s", "1.5s", "99999999999999999999h", "9999999999999999h"]
+        {
+            assert!(time(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_message_may_be_a_negative_number_and_options_may_follow_it() {
+        let args =
+            Args::try_parse_from(["farcall", "call", "b@h", "counter", "Add", "-5", "--json"]).unwrap();
+        assert!(args.options.json);
+        let Command::Call(call) = args.command else { panic!("a call") };
+        assert_eq!(call.message.read().unwrap(), Some(Value::from(-5)));
+    }
+}

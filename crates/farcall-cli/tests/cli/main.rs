@@ -1,0 +1,10 @@
+//! The real command against a real node, which lives in the test's own process.
+
+#![allow(missing_docs, unreachable_pub, reason = "tests are read, not documented as an API")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a test fails the test")]
+
+mod answers;
+mod errors;
+mod fixture;
+mod looks;
+mod settings;
