@@ -70,11 +70,11 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = time)]
     pub(crate) timeout: Duration,
 
-    /// The file with the cookie of the cluster [default: as every node on this machine]
+    /// The file with the cookie of the cluster; default: as every node on this machine
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) cookie_file: Option<PathBuf>,
 
-    /// The configuration file [default: $FARCALL_CONFIG, or farcall.toml if it is there]
+    /// The configuration file; default: $FARCALL_CONFIG, or farcall.toml if it is there
     ///
     /// Its addresses, discovery, cluster name, cookie file and limits count; the node's name and what it listens on
     /// do not. FARCALL_* variables are laid over it, as with every node.
@@ -85,7 +85,7 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "HOST:PORT")]
     pub(crate) at: Option<Address>,
 
-    /// The name this command has as a node [default: cli-<pid>@127.0.0.1]
+    /// The name this command has as a node; default: cli- and the process id, @127.0.0.1
     #[arg(long, global = true, value_name = "NAME@HOST")]
     pub(crate) name: Option<NodeName>,
 

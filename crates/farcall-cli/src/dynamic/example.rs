@@ -6,7 +6,7 @@ use postcard_schema::schema::owned::{
 
 use super::{Content, DEPTH_MAX, integer, is_bytes, is_word};
 
-/// JSON on one line that [`encode`](super::encode) takes; where a type is opaque, its name in angle brackets.
+/// JSON on one line that [`encode`](super::encode()) takes; where a type is opaque, its name in angle brackets.
 pub(crate) fn example(layout: &OwnedNamedType) -> String {
     let mut out = String::new();
     value(layout, DEPTH_MAX, &mut out);

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::own::Own;
 use super::{Inner, Node};
-use crate::acceptor::Acceptors;
+use crate::acceptor::{Acceptors, Stop};
 use crate::access::AccessList;
 use crate::batch::RemoteActor;
 use crate::config::{Config, ConfigError, Listen, ListenOn};
@@ -196,12 +196,12 @@ impl NodeBuilder {
         let registry = Registry::new(config.access.clone(), limits);
         let context = Context::new(name, config, keyring, registry, discovery).map_err(StartError::System)?;
         let acceptors = Arc::new(Acceptors::default());
-        let listeners = listen(&context, &acceptors).await?;
+        let opened = listen(&context, &acceptors).await?;
         let clients = Clients::new(context.clone(), acceptors.clone());
         let caller = Arc::new(Caller { context: context.clone(), clients });
         let weak: std::sync::Weak<Caller> = Arc::downgrade(&caller);
         context.set_binding(weak);
-        let node = Node(Arc::new(Inner { caller, acceptors, listeners: Mutex::new(listeners) }));
+        let node = Node(Arc::new(Inner { caller, acceptors, listeners: Mutex::new(opened.keep()) }));
         let own = Own::new(node.clone()).start();
         let messages = Own::entries().iter().map(crate::batch::Entry::info).collect();
         context.registry.insert(RESERVED, messages, own.recipient())?;
@@ -221,7 +221,25 @@ async fn load_keyring(path: Option<PathBuf>) -> Result<Keyring, StartError> {
     }
 }
 
-async fn listen(context: &Arc<Context>, acceptors: &Arc<Acceptors>) -> Result<Vec<Listening>, StartError> {
+/// Listeners of a node that has not started yet: dropped, they close.
+#[derive(Default)]
+struct Opened(Vec<Listening>);
+
+impl Opened {
+    fn keep(mut self) -> Vec<Listening> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        for listening in &self.0 {
+            listening.actor.do_send(Stop);
+        }
+    }
+}
+
+async fn listen(context: &Arc<Context>, acceptors: &Arc<Acceptors>) -> Result<Opened, StartError> {
     let half_open = Arc::new(Semaphore::new(context.config.half_open_max));
     let mut addresses = Vec::new();
     for place in context.config.tcp.listen_on(&context.name)? {
@@ -230,12 +248,12 @@ async fn listen(context: &Arc<Context>, acceptors: &Arc<Acceptors>) -> Result<Ve
             ListenOn::Host(host) => addresses.push(resolve(&host).await?),
         }
     }
-    let mut listeners = Vec::new();
+    let mut opened = Opened::default();
     for address in addresses {
         let started = Listener::start_on(address, context, acceptors, &half_open);
-        listeners.push(started.map_err(|error| StartError::Listen { address: address.to_string(), error })?);
+        opened.0.push(started.map_err(|error| StartError::Listen { address: address.to_string(), error })?);
     }
-    Ok(listeners)
+    Ok(opened)
 }
 
 /// The first address of a host name.

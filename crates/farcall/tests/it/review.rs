@@ -364,8 +364,7 @@ async fn an_actor_whose_name_is_gone_is_not_kept_alive_by_its_callers_connection
     let alive = std::sync::Arc::new(());
     let held = alive.clone();
     let serve = move |add: Add| {
-        // The function owns it, and lives as long as its actor.
-        let _held = &held;
+        let _alive = &held;
         std::future::ready(add.amount)
     };
     beta_node.serve("short", serve).unwrap();
