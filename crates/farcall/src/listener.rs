@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Addr, AsyncContext, Context as ActorCtx, Handler};
+use actix::{Actor, Addr, Context as ActorCtx, Handler};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -66,16 +66,12 @@ impl Listener {
 impl Actor for Listener {
     type Context = ActorCtx<Self>;
 
-    fn started(&mut self, ctx: &mut Self::Context) {
+    fn started(&mut self, _: &mut Self::Context) {
         if let Some(socket) = self.socket.take() {
             let (context, acceptors) = (self.context.clone(), self.acceptors.clone());
             let half_open = self.half_open.clone();
-            // Its own address keeps the actor alive: a node goes on although every handle to it is dropped.
-            let own = ctx.address();
-            self.task = Some(actix_rt::spawn(async move {
-                accept_loop(socket, context, acceptors, half_open).await;
-                drop(own);
-            }));
+            // Its node holds the actor's address; one that could not start lets go of it, and it ends.
+            self.task = Some(actix_rt::spawn(accept_loop(socket, context, acceptors, half_open)));
         }
     }
 
