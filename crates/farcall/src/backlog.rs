@@ -38,6 +38,13 @@ pub(crate) enum Admission {
     Stuck,
 }
 
+/// Messages that were admitted and not counted in yet.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Coming {
+    pub(crate) messages: usize,
+    pub(crate) payload_bytes: usize,
+}
+
 /// A message that still runs.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -74,10 +81,11 @@ impl Backlog {
         &self.held
     }
 
-    /// Counts a message in, if there is room; an empty mailbox takes a message of any size.
-    pub(crate) fn admit(&self, payload_bytes: usize, now: Instant, patience: Duration) -> Admission {
-        let messages = self.messages.load(Ordering::Relaxed);
-        let bytes = self.bytes.load(Ordering::Relaxed);
+    /// Whether one more message may enter behind those that are about to be counted in together; an empty mailbox
+    /// takes a message of any size. What several connections decide at the same moment may add up to a little more.
+    pub(crate) fn admits(&self, about: &Coming, payload_bytes: usize, now: Instant, patience: Duration) -> Admission {
+        let messages = self.messages.load(Ordering::Relaxed) + about.messages;
+        let bytes = self.bytes.load(Ordering::Relaxed) + about.payload_bytes + about.messages * MESSAGE_COST;
         let cost = payload_bytes + MESSAGE_COST;
         if messages == 0 {
             self.note_moved(now);
@@ -86,8 +94,6 @@ impl Backlog {
             let stuck = now.saturating_duration_since(moved) > patience;
             return if stuck { Admission::Stuck } else { Admission::Moving };
         }
-        self.messages.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(cost, Ordering::Relaxed);
         Admission::Admitted
     }
 
@@ -157,11 +163,29 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_millis(10);
 
+    /// One message, decided and counted in at once.
+    fn admit(backlog: &Backlog, payload_bytes: usize, now: Instant) -> Admission {
+        let admission = backlog.admits(&Coming::default(), payload_bytes, now, PATIENCE);
+        if admission == Admission::Admitted {
+            backlog.count_in(1, payload_bytes, now);
+        }
+        admission
+    }
+
+    #[test]
+    fn messages_that_are_about_to_be_counted_in_fill_the_mailbox_too() {
+        let start = Instant::now();
+        let backlog = Backlog::new(3, 1 << 20, start);
+        let coming = |messages| Coming { messages, payload_bytes: 8 * messages };
+        assert_eq!(backlog.admits(&coming(2), 8, start, PATIENCE), Admission::Admitted);
+        assert_eq!(backlog.admits(&coming(3), 8, start, PATIENCE), Admission::Moving);
+    }
+
     #[test]
     fn a_full_mailbox_that_moves_is_waited_for_and_one_that_does_not_is_refused() {
         let start = Instant::now();
         let backlog = Backlog::new(2, 1 << 20, start);
-        let admit = |ms| backlog.admit(8, start + Duration::from_millis(ms), PATIENCE);
+        let admit = |ms| admit(&backlog, 8, start + Duration::from_millis(ms));
         assert_eq!([admit(0), admit(0)], [Admission::Admitted; 2]);
         assert_eq!(admit(5), Admission::Moving);
         assert_eq!(admit(11), Admission::Stuck);
@@ -189,7 +213,7 @@ mod tests {
     fn an_empty_mailbox_takes_a_message_larger_than_its_bound() {
         let start = Instant::now();
         let backlog = Backlog::new(10, 1000, start);
-        assert_eq!(backlog.admit(5000, start, PATIENCE), Admission::Admitted);
-        assert_eq!(backlog.admit(1, start, PATIENCE), Admission::Moving);
+        assert_eq!(admit(&backlog, 5000, start), Admission::Admitted);
+        assert_eq!(admit(&backlog, 1, start), Admission::Moving);
     }
 }

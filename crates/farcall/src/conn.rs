@@ -310,6 +310,10 @@ impl Side for Asking {
         self.conn.inner.lock().link.wants_write()
     }
 
+    fn is_lone(&mut self) -> bool {
+        self.conn.inner.lock().link.in_flight() == 1
+    }
+
     fn poll_timeout(&mut self, io: &IoState) -> Instant {
         let mut inner = self.conn.inner.lock();
         let mut next = inner.link.poll_timeout(io);

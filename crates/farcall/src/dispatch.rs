@@ -12,7 +12,7 @@ use farcall_proto::link::liveness::IoState;
 use farcall_proto::link::outbox::Body;
 use farcall_proto::link::{Inbound, LossCause, Payload, Request, RequestKind, Slice};
 
-use crate::backlog::Admission;
+use crate::backlog::{Admission, Coming};
 use crate::batch::{Batch, Item, ItemPayload, Want};
 use crate::context::Context;
 use crate::logging::Foreign;
@@ -233,7 +233,8 @@ impl Dispatch {
         };
         let Some(Some(handler)) = self.handlers.get_mut(target.handler) else { return Ok(()) };
         let backlog = &handler.registration.backlog;
-        match backlog.admit(bytes, now, self.context.config.mailbox_patience) {
+        let coming = Coming { messages: handler.items.len(), payload_bytes: handler.bytes };
+        match backlog.admits(&coming, bytes, now, self.context.config.mailbox_patience) {
             Admission::Admitted => {}
             Admission::Moving => {
                 backlog.wake_when_moved(pump);
@@ -322,6 +323,7 @@ impl Dispatch {
             self.context.metrics.delivered.add(items.len() as u64);
             let chunk = own_chunk(&self.chunk, &mut items, bytes);
             let registration = &handler.registration;
+            registration.backlog.count_in(items.len(), bytes, self.received_at);
             self.port.backlog().count_in(items.len(), bytes, self.received_at);
             let batch = Batch::new(self.port.clone(), registration.backlog.clone(), chunk, items);
             // `do_send` ignores the mailbox's capacity on purpose: the backlog has admitted every item of it.
@@ -410,6 +412,11 @@ impl Side for Dispatch {
 
     fn wants_write(&mut self) -> bool {
         self.port.pump(|link, _, _| link.wants_write())
+    }
+
+    fn is_lone(&mut self) -> bool {
+        // The answer was just counted out: nothing else is being worked on.
+        self.port.pump(|link, _, _| link.in_flight() == 0)
     }
 
     fn poll_timeout(&mut self, io: &IoState) -> Instant {

@@ -4,14 +4,15 @@
 //! end up in one connection. The dispatcher actor then sees to it that exactly one living client actor works for
 //! it: it starts one, or a new one when the old one died.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use actix::{Actor, Addr, Context as ActorCtx, Handler, Message};
 use farcall_proto::failure::NotSent;
-use farcall_proto::peer::{NodeName, Target};
+use farcall_proto::peer::{Incarnation, NodeName, Target};
 use hashbrown::HashMap;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use crate::acceptor::{Acceptors, Stop};
 use crate::client::{Client, ClientActor, ConnKey, Dial, Life, Way};
@@ -23,16 +24,24 @@ use crate::context::Context;
 pub(crate) struct Clients {
     context: Arc<Context>,
     table: RwLock<HashMap<ConnKey, Arc<Client>, ahash::RandomState>>,
-    /// Connections used lately, each in the place that its node points to: found without hashing a name.
-    recent: [Recent; RECENT],
     dispatcher: Addr<Dispatcher>,
 }
 
-/// The connection used last for a place.
-type Recent = Mutex<Option<(Target, Arc<Conn>)>>;
+/// A connection that a thread used lately.
+struct Recent {
+    /// Which node's: two nodes may have the same target.
+    node: Incarnation,
+    target: Target,
+    conn: Arc<Conn>,
+}
 
-/// How many connections are kept at hand; a power of two.
+/// How many connections a thread keeps at hand; a power of two.
 const RECENT: usize = 8;
+
+thread_local! {
+    /// Each in the place that its target's name points to: found without a lock, and without hashing a name.
+    static LATELY: RefCell<[Option<Recent>; RECENT]> = const { RefCell::new([const { None }; RECENT]) };
+}
 
 /// The place of a target. Clones of a target share the name's address, and have the same place.
 fn place(target: &Target) -> usize {
@@ -47,8 +56,7 @@ impl Clients {
     /// Starts the dispatcher on this arbiter.
     pub(crate) fn new(context: Arc<Context>, acceptors: Arc<Acceptors>) -> Self {
         let dispatcher = Dispatcher { acceptors, clients: HashMap::default() }.start();
-        let recent = Default::default();
-        Self { context, table: RwLock::default(), recent, dispatcher }
+        Self { context, table: RwLock::default(), dispatcher }
     }
 
     fn key(&self, target: &Target) -> ConnKey {
@@ -79,19 +87,26 @@ impl Clients {
 
     /// The connection to use for this target now.
     pub(crate) fn conn(&self, target: &Target, now: Instant) -> Result<Arc<Conn>, NotSent> {
-        let recent = self.recent.get(place(target));
-        if let Some(recent) = recent
-            && let Some((to, conn)) = &*recent.lock()
-            && to == target
-            && !conn.is_retired()
-        {
-            return Ok(conn.clone());
+        let (place, node) = (place(target), self.context.incarnation);
+        let lately = LATELY.with_borrow(|lately| match lately.get(place) {
+            Some(Some(recent))
+                if recent.node == node && recent.target == *target && !recent.conn.is_retired() =>
+            {
+                Some(recent.conn.clone())
+            }
+            _ => None,
+        });
+        if let Some(conn) = lately {
+            return Ok(conn);
         }
-        let conn = self.find_conn(target, now);
-        if let (Some(recent), Ok(conn)) = (recent, &conn) {
-            *recent.lock() = Some((target.clone(), conn.clone()));
-        }
-        conn
+        let conn = self.find_conn(target, now)?;
+        // What is pushed out is dropped outside of the borrow: a connection's end may run anything.
+        let before = LATELY.with_borrow_mut(|lately| {
+            let recent = Recent { node, target: target.clone(), conn: conn.clone() };
+            lately.get_mut(place).and_then(|place| place.replace(recent))
+        });
+        drop(before);
+        Ok(conn)
     }
 
     fn find_conn(&self, target: &Target, now: Instant) -> Result<Arc<Conn>, NotSent> {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use farcall_proto::link::frame::write_ping;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::socket::SharedStream;
 
@@ -102,7 +102,7 @@ impl Heart {
 #[derive(Debug)]
 pub(crate) struct Pulse {
     heart: Arc<Heart>,
-    socket: Weak<TcpStream>,
+    socket: Weak<OwnedWriteHalf>,
     wire: Mutex<Wire>,
 }
 
@@ -159,15 +159,16 @@ impl Pulse {
 mod tests {
     use super::*;
     use std::io::Read;
+    use tokio::net::TcpStream;
     use tokio::io::AsyncWrite;
 
     #[actix::test]
     async fn a_tick_that_is_overdue_is_sent_while_the_arbiter_is_busy_and_never_into_a_half_written_frame() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let stream = SharedStream::new(stream);
+        let mut stream = SharedStream::new(stream);
         // Whether a socket takes bytes is known once its reactor has looked.
-        std::future::poll_fn(|cx| std::pin::Pin::new(&mut stream.clone()).poll_write(cx, &[])).await.unwrap();
+        std::future::poll_fn(|cx| std::pin::Pin::new(&mut stream).poll_write(cx, &[])).await.unwrap();
         let (mut peer, _) = listener.accept().unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let heart = Heart::start(Duration::from_millis(200), 4).unwrap();

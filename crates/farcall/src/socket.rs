@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::TcpConfig;
@@ -61,37 +62,39 @@ pub(crate) fn listen(address: SocketAddr, v6_only: bool) -> io::Result<TcpListen
 }
 
 /// A socket that its pump drives and that others may look after: no second file descriptor is spent on it.
-#[derive(Debug, Clone)]
-pub(crate) struct SharedStream(Arc<TcpStream>);
+///
+/// The reading half is tokio's own, which knows that a read that did not fill its buffer has emptied the socket, and
+/// so spares the system call that would say so.
+#[derive(Debug)]
+pub(crate) struct SharedStream {
+    read: OwnedReadHalf,
+    write: Arc<OwnedWriteHalf>,
+}
 
 impl SharedStream {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(stream))
+        let (read, write) = stream.into_split();
+        Self { read, write: Arc::new(write) }
     }
 
-    /// The socket, for as long as its connection lives.
-    pub(crate) fn downgrade(&self) -> Weak<TcpStream> {
-        Arc::downgrade(&self.0)
+    /// The writing half, for as long as the connection lives.
+    pub(crate) fn downgrade(&self) -> Weak<OwnedWriteHalf> {
+        Arc::downgrade(&self.write)
     }
 }
 
 impl AsyncRead for SharedStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.0.poll_read_ready(cx))?;
-            match self.0.try_read_buf(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result.map(|_| ())),
-            }
-        }
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.read).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for SharedStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let stream: &TcpStream = (*self.write).as_ref();
         loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            match self.0.try_write(bytes) {
+            ready!(stream.poll_write_ready(cx))?;
+            match stream.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),
             }
@@ -103,7 +106,8 @@ impl AsyncWrite for SharedStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(&*self.0).shutdown(std::net::Shutdown::Write))
+        let stream: &TcpStream = (*self.write).as_ref();
+        Poll::Ready(SockRef::from(stream).shutdown(std::net::Shutdown::Write))
     }
 }
 

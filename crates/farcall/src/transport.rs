@@ -2,7 +2,7 @@
 //!
 //! One task per connection reads and writes. It writes whatever has gathered in one call, reads large chunks and
 //! lets the link handle every whole frame before it sleeps. Two rules make it fast (both measured): it yields
-//! once before it flushes, so that all callers that are awake get into the same write; and the answering side takes
+//! once before it flushes, so that all callers that are awake get into the same write (unless there is only one); and the answering side takes
 //! in a slice at a time, so that both ends of a connection work at once instead of in turns.
 
 use std::future::Future;
@@ -33,6 +33,9 @@ pub(crate) trait Side {
 
     /// Whether there is something to write.
     fn wants_write(&mut self) -> bool;
+
+    /// Whether what is to be written is one request, or the last answer: nobody else is about to add to it.
+    fn is_lone(&mut self) -> bool;
 
     /// When to call [`Side::handle_timeout`].
     fn poll_timeout(&mut self, io: &IoState) -> Instant;
@@ -80,6 +83,8 @@ pub(crate) struct Pump<I, S> {
     paused: Option<Option<Instant>>,
     stalled_since: Option<Instant>,
     timer: Pin<Box<Sleep>>,
+    /// Whom the timer wakes, once it was polled since it was set.
+    watching: Option<Waker>,
     armed: Instant,
     closing: Option<Closing>,
     /// Who ticks while the arbiter is busy; none for a connection that is no socket.
@@ -128,6 +133,7 @@ where
             paused: None,
             stalled_since: None,
             timer: Box::pin(tokio::time::sleep_until(now.into())),
+            watching: None,
             armed: now,
             closing: None,
             pulse,
@@ -278,10 +284,17 @@ where
         if next < self.armed {
             self.armed = next;
             self.timer.as_mut().reset(next.into());
+            self.watching = None;
         }
-        if self.timer.as_mut().poll(cx).is_pending() {
+        if now < self.armed && self.watching.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            // It runs and knows whom to wake.
             return Poll::Pending;
         }
+        if self.timer.as_mut().poll(cx).is_pending() {
+            self.watching = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        self.watching = None;
         if next <= now {
             let io = self.io_state();
             self.side.handle_timeout(now, &io)?;
@@ -356,7 +369,7 @@ where
         if std::mem::take(&mut self.rest) {
             self.side.handle_data(&mut self.read, now)?;
         }
-        if !self.yielded && self.has_fresh() {
+        if !self.yielded && self.has_fresh() && !self.side.is_lone() {
             self.yielded = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -436,6 +449,9 @@ mod tests {
         }
         fn transmit(&mut self, _: &mut Vec<u8>, _: Instant, _: &Waker) {}
         fn wants_write(&mut self) -> bool {
+            false
+        }
+        fn is_lone(&mut self) -> bool {
             false
         }
         fn poll_timeout(&mut self, io: &IoState) -> Instant {

@@ -20,7 +20,7 @@ mod submit;
 
 pub use acceptor::{AcceptorLink, Credit, Inbound, Payload, Request, RequestKind, Slice};
 pub use client::{Casted, ClientLink, FRAGMENT_BYTES_OPENING, PEER_DRAINING, Phase};
-pub use requests::{Answer, NextItem, Outcome, Ticket};
+pub use requests::{Answer, InlineBytes, NextItem, Outcome, Ticket};
 pub use room::RoomTicket;
 pub use routes::RouteKey;
 pub use submit::{Submit, SubmitKind};
