@@ -18,7 +18,7 @@ use farcall_proto::link::{
 };
 use parking_lot::Mutex;
 
-use crate::transport::{Progress, Side};
+use crate::transport::{Fresh, Progress, Side};
 
 /// A connection, or the attempt at one.
 pub(crate) struct Conn {
@@ -306,12 +306,13 @@ impl Side for Asking {
         });
     }
 
-    fn wants_write(&mut self) -> bool {
-        self.conn.inner.lock().link.wants_write()
-    }
-
-    fn is_lone(&mut self) -> bool {
-        self.conn.inner.lock().link.in_flight() == 1
+    fn fresh(&mut self, pump: &Waker) -> Fresh {
+        let mut inner = self.conn.inner.lock();
+        if inner.link.wants_write() {
+            return if inner.link.in_flight() == 1 { Fresh::Lone } else { Fresh::Several };
+        }
+        inner.sleeping.get_or_insert_with(|| pump.clone());
+        Fresh::Nothing
     }
 
     fn poll_timeout(&mut self, io: &IoState) -> Instant {

@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::logging::Foreign;
 use crate::port::AnswerPort;
 use crate::registry::{Registration, Resolved};
-use crate::transport::{Progress, Side};
+use crate::transport::{Fresh, Progress, Side};
 
 /// The answering side of a connection, as its pump drives it.
 pub(crate) struct Dispatch {
@@ -410,13 +410,15 @@ impl Side for Dispatch {
         });
     }
 
-    fn wants_write(&mut self) -> bool {
-        self.port.pump(|link, _, _| link.wants_write())
-    }
-
-    fn is_lone(&mut self) -> bool {
-        // The answer was just counted out: nothing else is being worked on.
-        self.port.pump(|link, _, _| link.in_flight() == 0)
+    fn fresh(&mut self, pump: &Waker) -> Fresh {
+        self.port.pump(|link, sleeping, _| {
+            if link.wants_write() {
+                // The last answer was just counted out: nothing else is being worked on.
+                return if link.in_flight() == 0 { Fresh::Lone } else { Fresh::Several };
+            }
+            sleeping.get_or_insert_with(|| pump.clone());
+            Fresh::Nothing
+        })
     }
 
     fn poll_timeout(&mut self, io: &IoState) -> Instant {

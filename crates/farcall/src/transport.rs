@@ -31,11 +31,8 @@ pub(crate) trait Side {
     /// Fills `buffer` with what is to be written next; if it stays empty, `pump` is woken when there is something.
     fn transmit(&mut self, buffer: &mut Vec<u8>, now: Instant, pump: &Waker);
 
-    /// Whether there is something to write.
-    fn wants_write(&mut self) -> bool;
-
-    /// Whether what is to be written is one request, or the last answer: nobody else is about to add to it.
-    fn is_lone(&mut self) -> bool;
+    /// What waits to be written; if nothing does, `pump` is woken when there is something.
+    fn fresh(&mut self, pump: &Waker) -> Fresh;
 
     /// When to call [`Side::handle_timeout`].
     fn poll_timeout(&mut self, io: &IoState) -> Instant;
@@ -48,6 +45,17 @@ pub(crate) trait Side {
 
     /// How long this node stood still, if so long that what it reads now is stale.
     fn suspended(&mut self, now: Instant) -> Option<Duration>;
+}
+
+/// What waits to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fresh {
+    /// Nothing.
+    Nothing,
+    /// One request, or the last answer: nobody else is about to add to it.
+    Lone,
+    /// More, and more may come while others have their turn.
+    Several,
 }
 
 /// What is left of the bytes taken in.
@@ -155,9 +163,9 @@ where
         self.pulse.as_ref().is_some_and(|pulse| pulse.stood_still(self.armed, now))
     }
 
-    /// Whether there is something to write and the socket has taken all that it was given before.
-    fn has_fresh(&mut self) -> bool {
-        self.written == self.write.len() && self.side.wants_write()
+    /// What waits to be written, when the socket has taken all that it was given before.
+    fn fresh(&mut self, cx: &Context<'_>) -> Fresh {
+        if self.written < self.write.len() { Fresh::Nothing } else { self.side.fresh(cx.waker()) }
     }
 
     /// Writes until nothing is left or the socket takes no more.
@@ -298,7 +306,7 @@ where
         if next <= now {
             let io = self.io_state();
             self.side.handle_timeout(now, &io)?;
-            if self.side.wants_write() {
+            if self.side.fresh(cx.waker()) != Fresh::Nothing {
                 cx.waker().wake_by_ref();
             }
             if self.read.is_empty() && self.read_bytes > READ_BYTES_MIN {
@@ -369,22 +377,27 @@ where
         if std::mem::take(&mut self.rest) {
             self.side.handle_data(&mut self.read, now)?;
         }
-        if !self.yielded && self.has_fresh() && !self.side.is_lone() {
+        let fresh = self.fresh(cx);
+        if !self.yielded && fresh == Fresh::Several {
             self.yielded = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         self.yielded = false;
         let mut budget = TURN_BYTES;
+        let mut write = fresh != Fresh::Nothing || self.written < self.write.len();
         for _ in 0..TURN_ROUNDS {
-            if let Poll::Ready(Err(cause)) = self.poll_write(cx, now, &mut budget) {
+            if write && let Poll::Ready(Err(cause)) = self.poll_write(cx, now, &mut budget) {
                 return Poll::Ready(Err(cause));
             }
+            write = false;
             match self.poll_read(cx, now, &mut budget) {
                 Poll::Ready(Err(cause)) => return Poll::Ready(Err(cause)),
                 Poll::Ready(Ok(Progress::More)) => break,
                 // What was read may have been answered on the spot: that is written before this pump sleeps.
-                Poll::Ready(Ok(Progress::Paused(_))) | Poll::Pending if self.has_fresh() => {}
+                Poll::Ready(Ok(Progress::Paused(_))) | Poll::Pending if self.fresh(cx) != Fresh::Nothing => {
+                    write = true;
+                }
                 // A budget used up by writing leaves nobody to wake this pump: it does so itself, below.
                 Poll::Ready(Ok(Progress::Paused(_))) | Poll::Pending if budget > 0 => {
                     return Poll::Ready(Ok(()));
@@ -448,11 +461,8 @@ mod tests {
             Ok(Progress::Drained)
         }
         fn transmit(&mut self, _: &mut Vec<u8>, _: Instant, _: &Waker) {}
-        fn wants_write(&mut self) -> bool {
-            false
-        }
-        fn is_lone(&mut self) -> bool {
-            false
+        fn fresh(&mut self, _: &Waker) -> Fresh {
+            Fresh::Nothing
         }
         fn poll_timeout(&mut self, io: &IoState) -> Instant {
             self.0.poll_timeout(io)
