@@ -385,7 +385,8 @@ where
         }
         self.yielded = false;
         let mut budget = TURN_BYTES;
-        let mut write = fresh != Fresh::Nothing || self.written < self.write.len();
+        // A batch stays in the link's account until the next one is asked for, also when that is empty.
+        let mut write = fresh != Fresh::Nothing || !self.write.is_empty();
         for _ in 0..TURN_ROUNDS {
             if write && let Poll::Ready(Err(cause)) = self.poll_write(cx, now, &mut budget) {
                 return Poll::Ready(Err(cause));
