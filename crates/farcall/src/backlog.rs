@@ -83,7 +83,13 @@ impl Backlog {
 
     /// Whether one more message may enter behind those that are about to be counted in together; an empty mailbox
     /// takes a message of any size. What several connections decide at the same moment may add up to a little more.
-    pub(crate) fn admits(&self, about: &Coming, payload_bytes: usize, now: Instant, patience: Duration) -> Admission {
+    pub(crate) fn admits(
+        &self,
+        about: &Coming,
+        payload_bytes: usize,
+        now: Instant,
+        patience: Duration,
+    ) -> Admission {
         let messages = self.messages.load(Ordering::Relaxed) + about.messages;
         let bytes = self.bytes.load(Ordering::Relaxed) + about.payload_bytes + about.messages * MESSAGE_COST;
         let cost = payload_bytes + MESSAGE_COST;

@@ -159,8 +159,8 @@ impl Pulse {
 mod tests {
     use super::*;
     use std::io::Read;
-    use tokio::net::TcpStream;
     use tokio::io::AsyncWrite;
+    use tokio::net::TcpStream;
 
     #[actix::test]
     async fn a_tick_that_is_overdue_is_sent_while_the_arbiter_is_busy_and_never_into_a_half_written_frame() {

@@ -147,6 +147,11 @@ impl Source {
                 NextItem::Opened => continue,
                 NextItem::Item { answer, compressed, .. } => {
                     let item = read(&self.caller, answer.as_slice(), compressed);
+                    if item.is_err() {
+                        // After an error nothing more comes: the producer is not kept for items nobody gets.
+                        self.ticket = None;
+                        self.conn.cancel(ticket);
+                    }
                     Some(item.map_err(|failed| self.error(failed)))
                 }
                 NextItem::End(outcome) => {

@@ -225,3 +225,58 @@ async fn many_streams_and_calls_share_a_connection() {
     assert_eq!(alpha.call(&beta, "counter", Total).await.unwrap(), 32);
     assert_eq!(alpha.connections(beta.node()), 1);
 }
+
+/// Cannot be read when it is 3.
+#[derive(Debug)]
+struct Odd(u8);
+
+impl serde::Serialize for Odd {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Odd {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u8::deserialize(deserializer)? {
+            3 => Err(serde::de::Error::custom("three is no number")),
+            number => Ok(Self(number)),
+        }
+    }
+}
+
+#[farcall::data]
+#[derive(Debug)]
+struct Picky {
+    #[remote(opaque)]
+    odd: Odd,
+}
+
+#[farcall::message(stream = Picky)]
+#[derive(Debug)]
+struct Numbers;
+
+#[actix::test]
+async fn an_item_that_cannot_be_read_ends_its_stream_and_drops_the_producer() {
+    let (alpha, beta_node, beta) = pair().await;
+    let alive = Arc::new(AtomicUsize::new(0));
+    let count = alive.clone();
+    let numbers = move |_: Numbers| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let alive = Alive(count.clone());
+        let items = futures::stream::iter((0..=u8::MAX).cycle()).map(move |number| {
+            let _alive = &alive;
+            Picky { odd: Odd(number) }
+        });
+        std::future::ready(Items::new(items))
+    };
+    beta_node.serve("numbers", numbers).unwrap();
+    let mut stream = alpha.stream(&beta, "numbers", Numbers).await.unwrap();
+    for number in 0..3 {
+        assert_eq!(stream.next().await.unwrap().unwrap().odd.0, number);
+    }
+    let error = stream.next().await.unwrap().unwrap_err();
+    assert!(matches!(error.failure(), Failure::Failed(Failed::ReplyDecode(_))), "{error}");
+    assert!(stream.next().await.is_none());
+    eventually("the producer is dropped", || alive.load(Ordering::SeqCst) == 0).await;
+}
