@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix::prelude::*;
 use anyhow::{Result, anyhow, ensure};
-use farcall::prelude::*;
 use farcall::Cookie;
+use farcall::prelude::*;
 
 use crate::child::ServerSeat;
 use crate::meter::{ClientSample, Meter};
@@ -105,7 +105,7 @@ fn client(address: SocketAddr, workload: &Workload, meter: Rc<Meter>) -> Result<
         };
         let mixed = small > 0 && large > 0;
         for number in 0..small {
-            let call = calls(node.clone(), server.clone(), meter.clone(), u32::try_from(number)?);
+            let call = calls(node.clone(), server.clone(), meter.clone(), number);
             actix_rt::spawn(call);
         }
         for _ in 0..large {

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use anyhow::{Result, anyhow};
 
 use crate::bare;
-use crate::farcall_side;
 use crate::child::ServerSeat;
+use crate::farcall_side;
 use crate::meter::{ClientSample, Meter};
 use crate::workload::Workload;
 

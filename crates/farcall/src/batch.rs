@@ -202,7 +202,11 @@ impl Batch {
             let item = self.items.next()?;
             // What has no deadline needs the time only now and then, to report progress.
             let now = match self.taken.since {
-                Some(since) if item.deadline.is_none() && self.taken.messages % CLOCK_EVERY != 0 => since,
+                Some(since)
+                    if item.deadline.is_none() && !self.taken.messages.is_multiple_of(CLOCK_EVERY) =>
+                {
+                    since
+                }
                 _ => Instant::now(),
             };
             self.note_taken(item.payload_bytes(), now);
