@@ -28,7 +28,7 @@ pub(crate) async fn call(
         readable(&known)?;
     }
     let (target, message) = (raw_call(session, &call.message), raw_message(&known, &payload));
-    let layout = if call.raw { None } else { Some(&known.result) };
+    let layout: Option<&OwnedNamedType> = if call.raw { None } else { Some(&known.result) };
     if known.stream {
         let items = target.stream(message, session.left()).await?;
         return stream(items, layout, call.take, output).await;

@@ -126,7 +126,7 @@ pub use items::{ItemSendError, ItemSender, Items};
 pub use message::{Answer, DecodeError, EncodeError, MessageInfo, OlderLayout, RemoteMessage, Value};
 pub use metrics::MetricsSnapshot;
 pub use node::{
-    ActorDescription, MessageDescription, NameGuard, Node, NodeBuilder, NodeDescription, StartError,
+    ActorDescription, Layout, MessageDescription, NameGuard, Node, NodeBuilder, NodeDescription, StartError,
 };
 pub use registry::RegisterError;
 pub use rpc::{Acked, All, Promise, Remote, RemoteStream};

@@ -1,7 +1,6 @@
 //! What a node exposes, as data: for people, for tools, and for the command line.
 
-use postcard_schema::schema::owned::OwnedNamedType;
-
+use super::layout::Layout;
 use crate::message::MessageInfo;
 use crate::registry::{RESERVED, Registry};
 
@@ -46,9 +45,9 @@ pub struct MessageDescription {
     /// Whether it is answered by many items.
     pub stream: bool,
     /// The layout of the request.
-    pub request: OwnedNamedType,
+    pub request: Layout,
     /// The layout of the result, or of one item.
-    pub result: OwnedNamedType,
+    pub result: Layout,
 }
 
 impl From<&MessageInfo> for MessageDescription {

@@ -4,6 +4,7 @@ mod builder;
 mod describe;
 mod function;
 mod guard;
+mod layout;
 mod own;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use parking_lot::Mutex;
 pub use builder::{NodeBuilder, StartError};
 pub use describe::{ActorDescription, MessageDescription, NodeDescription};
 pub use guard::NameGuard;
+pub use layout::Layout;
 
 use crate::acceptor::{Acceptors, Stop};
 use crate::access::AccessList;
