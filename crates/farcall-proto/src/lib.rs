@@ -5,6 +5,7 @@
 //! in virtual time.
 //!
 //! - [`peer`]: names of nodes, and targets with an optional key.
+//! - [`identity`]: which node a certificate speaks for.
 //! - [`failure`]: what can become of a request, in four classes.
 //! - [`link`]: one connection. Its [`frame`](link::frame) module is the protocol reference, and
 //!   [`handshake`](link::handshake) is what stands before it.
@@ -44,5 +45,6 @@
 //! ```
 
 pub mod failure;
+pub mod identity;
 pub mod link;
 pub mod peer;
