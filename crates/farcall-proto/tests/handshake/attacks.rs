@@ -1,6 +1,7 @@
 //! What everyone else gets: one generic refusal, whatever they tried.
 
-use farcall_proto::link::handshake::{ChannelBinding, Initiator, Keyring, Responder, Step};
+use farcall_proto::identity::{self, CertificateNames};
+use farcall_proto::link::handshake::{Admission, ChannelBinding, Initiator, Keyring, Responder, Step};
 
 use crate::by_hand;
 use crate::fixture::*;
@@ -264,4 +265,34 @@ fn a_session_never_shows_a_cookie_or_a_key() {
         assert!(secret.windows(8).all(|part| !contains(&all, part)));
     }
     assert!(contains(&all, BETA.as_bytes()), "the search would find what is there");
+}
+
+#[test]
+fn a_name_that_the_certificate_is_not_for_is_declined_whatever_else_is_right() {
+    let shown = |uri: String| CertificateNames { uris: vec![uri], ..Default::default() };
+    for (certificate, refused) in [
+        (shown(identity::uri("tests", &name(ALPHA))), false),
+        (shown(identity::uri("tests", &name(BETA))), true),
+        (shown(identity::uri("production", &name(ALPHA))), true),
+        (CertificateNames { ips: vec!["10.0.0.1".parse().unwrap()], ..Default::default() }, false),
+        (CertificateNames { ips: vec!["10.0.0.9".parse().unwrap()], ..Default::default() }, true),
+        (CertificateNames::default(), true),
+    ] {
+        let (mut answering, names) = (beta(), certificate.to_string());
+        answering.certificate = Some(certificate);
+        // Also a node that takes nobody tells an impostor no more than this.
+        for admission in [Admission::Open, Admission::Draining] {
+            answering.admission = admission;
+            let outcome = converse(&alpha(), &answering);
+            if !refused {
+                assert_eq!(outcome.responder.is_done(), admission == Admission::Open, "{names}");
+                continue;
+            }
+            outcome.assert_nobody_is_up();
+            assert_eq!(outcome.responder.reason(), "wrong_certificate");
+            let logged = outcome.responder.error().to_string();
+            assert!(logged.contains(ALPHA) && logged.contains(&names), "{logged}");
+            assert!(outcome.initiator.error().to_string().contains("certificate"), "{names}");
+        }
+    }
 }

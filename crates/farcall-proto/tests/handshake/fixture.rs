@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use farcall_proto::identity::CertificateNames;
 use farcall_proto::link::handshake::{
     Admission, ChannelBinding, Cookie, Established, Extensions, HandshakeError, Initiator, Keyring, Local,
     PeerParams, PreAuthFramer, Responder, Step,
@@ -48,6 +49,8 @@ pub(crate) struct Side {
     /// Whom it dials, if it is the one that dials.
     pub(crate) want: NodeName,
     pub(crate) admission: Admission,
+    /// What the other side has shown on its way here.
+    pub(crate) certificate: Option<CertificateNames>,
 }
 
 impl Side {
@@ -57,8 +60,12 @@ impl Side {
     }
 
     pub(crate) fn respond(&self) -> Responder {
-        Responder::new(self.local.clone(), &self.keyring, self.binding, self.nonce)
-            .with_admission(self.admission)
+        let responder = Responder::new(self.local.clone(), &self.keyring, self.binding, self.nonce)
+            .with_admission(self.admission);
+        match &self.certificate {
+            Some(names) => responder.with_certificate(names.clone()),
+            None => responder,
+        }
     }
 }
 
@@ -86,6 +93,7 @@ fn side(own: &str, nonce: u8, number: u8) -> Side {
         nonce: [nonce; 32],
         want: name(BETA),
         admission: Admission::Open,
+        certificate: None,
     }
 }
 

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::cookie::KeyId;
 use super::messages::DeclineReason;
+use crate::identity::CertificateNames;
 use crate::peer::NodeName;
 
 /// Why a handshake ended. No variant carries a secret or bytes that a stranger chose; names are validated ones of
@@ -92,6 +93,14 @@ pub enum HandshakeError {
         /// Who answered.
         answered: NodeName,
     },
+    /// The peer gave a name that its certificate does not speak for. It was told so.
+    #[error("peer says it is {peer}, and its certificate is for {certificate}")]
+    WrongCertificate {
+        /// Who it says it is.
+        peer: NodeName,
+        /// Whom its certificate names.
+        certificate: CertificateNames,
+    },
     /// This node declined a peer that had proved itself. Nobody's fault; the peer was told why.
     #[error("declined {peer}: {reason}")]
     NotAdmitted {
@@ -123,6 +132,7 @@ impl HandshakeError {
             Self::Refused { .. } => "refused",
             Self::WrongNode { .. } => "wrong_node",
             Self::WrongName { .. } => "wrong_name",
+            Self::WrongCertificate { .. } => "wrong_certificate",
             Self::NotAdmitted { .. } => "not_admitted",
             Self::Declined { .. } => "declined",
         }
@@ -137,6 +147,7 @@ impl HandshakeError {
                 | Self::Declined { .. }
                 | Self::NoCommonVersion { .. }
                 | Self::WrongNode { .. }
+                | Self::WrongCertificate { .. }
                 | Self::NotAdmitted { .. }
         )
     }

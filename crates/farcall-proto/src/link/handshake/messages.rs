@@ -128,6 +128,8 @@ pub enum DeclineReason {
     Busy,
     /// It is shutting down; do not try again.
     Draining,
+    /// The initiator's certificate is not for the name it gave.
+    WrongCertificate,
 }
 
 impl fmt::Display for DeclineReason {
@@ -136,6 +138,7 @@ impl fmt::Display for DeclineReason {
             Self::WrongNode => "it is not the node that was dialled",
             Self::Busy => "busy",
             Self::Draining => "draining",
+            Self::WrongCertificate => "the certificate is not for the name of the node that showed it",
         })
     }
 }

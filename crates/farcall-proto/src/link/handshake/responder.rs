@@ -10,11 +10,19 @@ use super::messages::{
     write_refusal,
 };
 use super::{Admission, Established, Local, Step};
+use crate::identity::CertificateNames;
 
 /// The answering side of a handshake, waiting for its next message.
 pub struct Responder {
     state: State,
+    terms: Terms,
+}
+
+/// What else a peer must meet that has proved itself.
+#[derive(Default)]
+struct Terms {
     admission: Admission,
+    certificate: Option<CertificateNames>,
 }
 
 enum State {
@@ -30,14 +38,23 @@ impl Responder {
     pub fn new(local: Local, keyring: &Keyring, binding: ChannelBinding, nonce: [u8; 32]) -> Self {
         let keys = keyring.cookies().map(|cookie| RoleKeys::derive(cookie, &local.cluster)).collect();
         let state = AwaitHello { local, keys: Keys(keys), transcript: Transcript::new(binding), nonce };
-        Self { state: State::Hello(state), admission: Admission::Open }
+        Self { state: State::Hello(state), terms: Terms::default() }
     }
 
     /// The same handshake with this answer for a peer that proves itself; no effect once it has.
     ///
     /// A peer that wants another node is told that first.
-    pub fn with_admission(self, admission: Admission) -> Self {
-        Self { admission, ..self }
+    pub fn with_admission(mut self, admission: Admission) -> Self {
+        self.terms.admission = admission;
+        self
+    }
+
+    /// The same handshake with a peer that has shown this certificate: it must be for the name that the peer gives.
+    ///
+    /// Without this the name is only what the peer says; whoever holds the cookie may say any.
+    pub fn with_certificate(mut self, names: CertificateNames) -> Self {
+        self.terms.certificate = Some(names);
+        self
     }
 
     /// Takes a frame without its length; what is to be sent goes to the end of `out`.
@@ -45,11 +62,14 @@ impl Responder {
     /// # Errors
     /// [`HandshakeError`]: the connection is to be closed, after `out` is sent if there is something in it.
     pub fn handle(self, frame: &[u8], out: &mut Vec<u8>) -> Result<Step<Self>, HandshakeError> {
-        let admission = self.admission;
-        let next = |state| Step::Continue(Self { state, admission });
+        let terms = self.terms;
         let step = match self.state {
-            State::Hello(state) => state.handle(frame, out).map(|state| next(State::Proof(state))),
-            State::Proof(state) => state.handle(frame, admission, out).map(|state| next(State::Ready(state))),
+            State::Hello(state) => state
+                .handle(frame, out)
+                .map(|state| Step::Continue(Self { state: State::Proof(state), terms })),
+            State::Proof(state) => state
+                .handle(frame, terms, out)
+                .map(|state| Step::Continue(Self { state: State::Ready(state), terms: Terms::default() })),
             State::Ready(state) => state.handle(frame).map(Step::Done),
         };
         if step.as_ref().is_err_and(HandshakeError::is_told_generically) {
@@ -124,12 +144,7 @@ struct AwaitProof {
 }
 
 impl AwaitProof {
-    fn handle(
-        mut self,
-        frame: &[u8],
-        admission: Admission,
-        out: &mut Vec<u8>,
-    ) -> Result<AwaitReady, HandshakeError> {
+    fn handle(mut self, frame: &[u8], terms: Terms, out: &mut Vec<u8>) -> Result<AwaitReady, HandshakeError> {
         let received = Received::new(frame, Kind::Proof)?;
         match received.kind {
             Kind::Proof => {}
@@ -144,13 +159,17 @@ impl AwaitProof {
             .ok_or_else(|| HandshakeError::AuthFailed { tried: self.keys.ids() })?;
         // From here on the peer has proved itself, and may be told the truth.
         let Self { version, hello, local, mut transcript, .. } = self;
-        if let Some(reason) = declines(&hello, &local, admission) {
+        if let Some(reason) = declines(&hello, &local, &terms) {
             let proof_by = (&keys.responder, Label::Decline);
             write_proved(out, &mut transcript, Kind::Decline, &reason, proof_by);
             return Err(match reason {
                 DeclineReason::WrongNode => {
                     HandshakeError::WrongNode { peer: hello.name, wanted: hello.want, own: local.name }
                 }
+                DeclineReason::WrongCertificate => HandshakeError::WrongCertificate {
+                    peer: hello.name,
+                    certificate: terms.certificate.unwrap_or_default(),
+                },
                 reason => HandshakeError::NotAdmitted { peer: hello.name, reason },
             });
         }
@@ -168,11 +187,15 @@ impl AwaitProof {
 }
 
 /// Why a peer that has proved itself is not taken, if it is not.
-fn declines(hello: &Hello, local: &Local, admission: Admission) -> Option<DeclineReason> {
+fn declines(hello: &Hello, local: &Local, terms: &Terms) -> Option<DeclineReason> {
+    // First: whoever claims a name that is not its own learns nothing else.
+    if terms.certificate.as_ref().is_some_and(|names| !names.vouches_for(&local.cluster, &hello.name)) {
+        return Some(DeclineReason::WrongCertificate);
+    }
     if hello.want != local.name {
         return Some(DeclineReason::WrongNode);
     }
-    match admission {
+    match terms.admission {
         Admission::Open => None,
         Admission::Busy => Some(DeclineReason::Busy),
         Admission::Draining => Some(DeclineReason::Draining),
