@@ -1,7 +1,7 @@
 //! The bytes: what each message looks like, and that nothing but those bytes goes through.
 
-use farcall_proto::link::handshake::{Extensions, PreAuthFramer, Step};
-use farcall_proto::peer::NodeName;
+use farcall_proto::link::handshake::{Extensions, PreAuthFramer, PreAuthLimits, Step};
+use farcall_proto::peer::{Incarnation, NodeName};
 use proptest::prelude::*;
 
 use crate::fixture::*;
@@ -144,12 +144,26 @@ fn the_longest_names_and_all_extensions_fit_into_a_frame() {
         let params = &mut side.local.params;
         params.extensions = all;
         params.message_bytes_max = u32::MAX;
+        params.fragment_bytes = u32::MAX;
         params.in_flight_max = u32::MAX;
+        params.reassembly_bytes_max = u32::MAX;
+        params.tick_ms = u32::MAX;
+        params.flags = u32::MAX;
+        side.local.incarnation = Incarnation(u64::MAX);
     }
     let outcome = converse(&dialler, &acceptor);
     assert_eq!(outcome.responder.established().params, dialler.local.params);
     assert_eq!(outcome.initiator.established().params, acceptor.local.params);
-    assert!(outcome.from_initiator[0].len() <= 4 + PreAuthFramer::FRAME_BYTES_MAX);
+    let all = outcome.from_initiator.iter().chain(&outcome.from_responder).map(|wire| body(wire).len());
+    let total = |writes: &[Vec<u8>]| writes.iter().map(Vec::len).sum::<usize>();
+    let measured = PreAuthLimits {
+        frame_bytes_max: all.max().unwrap(),
+        total_bytes_max: total(&outcome.from_initiator).max(total(&outcome.from_responder)),
+    };
+    assert_eq!(measured, PreAuthLimits::LEAST);
+    let default = PreAuthLimits::default();
+    assert!(measured.frame_bytes_max <= default.frame_bytes_max);
+    assert!(measured.total_bytes_max <= default.total_bytes_max);
 }
 
 proptest! {

@@ -14,7 +14,7 @@ use super::keys::{Label, PROOF_BYTES, RoleKey, Transcript};
 use super::params::PeerParams;
 use crate::peer::{Incarnation, NodeName};
 
-/// The longest frame behind its length. Two names of 255 bytes and all extensions need 2.8 KiB.
+/// The longest frame behind its length. Two names of 255 bytes and all extensions need 2.7 KiB.
 pub(super) const FRAME_BYTES_MAX: usize = 4096;
 
 /// The first byte of every frame. Version negotiation depends on `Hello` and `Refuse`, so those two stay forever.

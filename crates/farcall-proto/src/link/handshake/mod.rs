@@ -34,7 +34,7 @@ use std::ops::RangeInclusive;
 
 pub use cookie::{Cookie, CookieError, KeyId, Keyring, KeyringError};
 pub use error::{HandshakeError, KeyIds};
-pub use framer::PreAuthFramer;
+pub use framer::{PreAuthFramer, PreAuthLimits};
 pub use initiator::Initiator;
 pub use keys::ChannelBinding;
 pub use messages::DeclineReason;
