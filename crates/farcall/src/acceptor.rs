@@ -1,7 +1,7 @@
 //! Acceptors: one actor per inbound connection. It owns the connection's life; its task moves the bytes.
 //!
-//! The task runs the handshake, then the pump. When the actor stops, the task is aborted; when the task ends, the
-//! actor stops. Either way the port is closed and the table has one entry less.
+//! The connection has proved itself at the [door](crate::door). When the actor stops, its task is aborted; when the
+//! task ends, the actor stops. Either way the port is closed and the table has one entry less.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context as ActorCtx, Handler, Message};
 use bytes::BytesMut;
-use farcall_proto::link::handshake::{Admission, PeerParams};
+use farcall_proto::link::handshake::Established;
 use farcall_proto::link::{AcceptorLink, LossCause};
 use farcall_proto::peer::NodeName;
 use futures::future::LocalBoxFuture;
@@ -21,11 +21,10 @@ use tokio::task::JoinHandle;
 
 use crate::context::Context;
 use crate::dispatch::Dispatch;
-use crate::handshaking;
-use crate::heartbeat::Pulse;
 use crate::logging::limited;
 use crate::port::AnswerPort;
 use crate::transport::{Ended, Pump};
+use crate::wire::Detached;
 
 /// The actor of one inbound connection.
 pub(crate) struct Acceptor {
@@ -135,30 +134,38 @@ impl Drop for Seat {
     }
 }
 
-/// Takes a connection from the listener. `half_open` is dropped when the handshake is over.
-pub(crate) fn accept<I>(
-    io: I,
-    from: SocketAddr,
-    context: &Arc<Context>,
-    acceptors: &Arc<Acceptors>,
-    half_open: impl Send + 'static,
-    follow: impl FnOnce(&I) -> Option<Arc<Pulse>> + 'static,
-) where
-    I: AsyncRead + AsyncWrite + Unpin + 'static,
-{
+/// A connection that has proved itself at the door.
+pub(crate) struct Arrived {
+    pub(crate) wire: Detached,
+    pub(crate) from: SocketAddr,
+    pub(crate) established: Established,
+    /// What came behind the handshake.
+    pub(crate) rest: BytesMut,
+}
+
+/// Takes a connection from the door: its actor begins, on this arbiter.
+pub(crate) fn accept(arrived: Arrived, context: &Arc<Context>, acceptors: &Arc<Acceptors>) {
     let (context, acceptors) = (context.clone(), acceptors.clone());
     Acceptor::create(|ctx| {
         let own = ctx.address();
         let work = async move {
-            if let Some(greeted) = greet(io, from, &context, &acceptors).await {
-                drop(half_open);
-                let Greeted { io, peer, params, rest } = greeted;
-                let (now, pulse) = (Instant::now(), follow(&io));
-                let link = AcceptorLink::new(context.limits(), &params, now);
-                let port = AnswerPort::new(link, peer, params.compress, context.clone(), now);
-                let pump = |dispatch| Pump::new(io, dispatch, rest, pulse);
-                serve(pump, port, &context, &acceptors, own).await;
-            }
+            let Arrived { wire, from, established: Established { peer, params, .. }, rest } = arrived;
+            let wire = match wire.attach() {
+                Ok(wire) => wire,
+                Err(error) => {
+                    let (node, logs) = (&context.name, &context.logs);
+                    limited!(
+                        logs, Instant::now(), "attach", log::Level::Error, node:% = node, peer:% = peer;
+                        "lost a connection that had just come in: {error}"
+                    );
+                    return;
+                }
+            };
+            let (now, pulse) = (Instant::now(), context.heart.follow(wire.beats()));
+            let link = AcceptorLink::new(context.limits(), &params, now);
+            let port = AnswerPort::new(link, peer, params.compress, context.clone(), now);
+            let pump = |dispatch| Pump::new(wire, dispatch, rest, Some(pulse));
+            serve(pump, port, &context, &acceptors, own, Some(from)).await;
         };
         Acceptor { work: Some(Box::pin(work)), task: None }
     });
@@ -177,70 +184,20 @@ where
             let link = AcceptorLink::new(context.own_limits(), &params, now);
             let port = AnswerPort::new(link, context.name.clone(), params.compress, context.clone(), now);
             let pump = |dispatch| Pump::new(io, dispatch, BytesMut::new(), None);
-            serve(pump, port, &context, &acceptors, own).await;
+            serve(pump, port, &context, &acceptors, own, None).await;
         };
         Acceptor { work: Some(Box::pin(work)), task: None }
     });
 }
 
-/// A connection whose peer is known.
-struct Greeted<I> {
-    io: I,
-    peer: NodeName,
-    params: PeerParams,
-    /// What came behind the handshake.
-    rest: BytesMut,
-}
-
-async fn greet<I>(mut io: I, from: SocketAddr, context: &Context, acceptors: &Acceptors) -> Option<Greeted<I>>
-where
-    I: AsyncRead + AsyncWrite + Unpin,
-{
-    let admission = if context.is_draining() {
-        Admission::Draining
-    } else if acceptors.len() >= context.config.acceptors_max {
-        context.metrics.inbound_refused.up();
-        Admission::Busy
-    } else {
-        Admission::Open
-    };
-    let handshake = handshaking::respond(&mut io, context, admission);
-    let reason = match tokio::time::timeout(context.config.handshake_timeout, handshake).await {
-        Ok(Ok((established, rest))) => {
-            log::debug!(
-                target: "farcall", node:% = context.name, peer:% = established.peer, from:% = from,
-                key:% = established.key_id; "accepted"
-            );
-            let (peer, params) = (established.peer, established.params);
-            return Some(Greeted { io, peer, params, rest });
-        }
-        Ok(Err(error)) => {
-            let now = Instant::now();
-            limited!(
-                context.logs, now, error.reason(), log::Level::Warn, node:% = context.name, from:% = from;
-                "refused a connection: {error}"
-            );
-            None
-        }
-        Err(_) => {
-            let (now, limit) = (Instant::now(), context.config.handshake_timeout);
-            limited!(
-                context.logs, now, "handshake_timeout", log::Level::Warn, node:% = context.name, from:% = from;
-                "refused a connection: no handshake within {limit:?}"
-            );
-            None
-        }
-    };
-    context.metrics.handshakes_failed.up();
-    reason
-}
-
+/// Serves a connection to its end. `from` is where it came from; nothing for this node's own.
 async fn serve<I>(
     pump: impl FnOnce(Dispatch) -> Pump<I, Dispatch>,
     port: Arc<AnswerPort>,
     context: &Arc<Context>,
     acceptors: &Arc<Acceptors>,
     actor: Addr<Acceptor>,
+    from: Option<SocketAddr>,
 ) where
     I: AsyncRead + AsyncWrite + Unpin,
 {
@@ -251,7 +208,7 @@ async fn serve<I>(
         // The node began to drain while the handshake ran.
         port.goodbye(farcall_proto::link::frame::Goodbye::Draining);
     }
-    let dispatch = Dispatch::new(context.clone(), port, now);
+    let dispatch = Dispatch::new(context.clone(), port, from.is_none(), now);
     let pump = pump(dispatch);
     let Ended { cause, .. } = if late {
         // Nobody may be left to stop it.
@@ -264,6 +221,10 @@ async fn serve<I>(
     if let LossCause::Protocol(_) = cause {
         context.metrics.protocol_errors.up();
         let now = Instant::now();
+        if let Some(from) = from {
+            // Whoever proved itself and speaks nonsense waits before it is let in again.
+            context.gate.lock().blame(from.ip(), now);
+        }
         limited!(
             context.logs, now, cause.reason(), log::Level::Error, node:% = context.name, peer:% = peer;
             "closed an inbound connection: {cause}"

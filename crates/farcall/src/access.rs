@@ -1,11 +1,15 @@
-//! Which of this node's actors peers may reach: one list of actor-name patterns, to allow or to deny.
+//! Which of this node's actors peers may reach: one list of actor-name patterns, to allow or to deny; and rules for
+//! who may call what.
 //!
 //! Only registered names are reachable at all; the list narrows that further. It is asked for every name a
 //! peer uses, on live connections too, and for calls of this node to itself. It knows actor names and nothing
 //! behind them, so there is no way around it through a permitted actor, as there is when a list of modules
 //! allows one that can call any other.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use farcall_proto::peer::NodeName;
+use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
 /// The actor through which nodes talk about themselves: monitors, groups, services and descriptions.
@@ -33,6 +37,16 @@ pub const RESERVED_ACTOR: &str = "farcall";
 pub struct AccessList {
     mode: AccessMode,
     patterns: Vec<String>,
+    peers: Option<Vec<PeerRule>>,
+}
+
+/// Which actors some peers may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PeerRule {
+    /// A pattern of node names.
+    peers: String,
+    /// Patterns of actor names.
+    actors: Vec<String>,
 }
 
 /// What a list of patterns means.
@@ -85,6 +99,55 @@ impl AccessList {
         }
     }
 
+    /// The same list, and peers whose names match `peers` may call the actors that match one of `actors`.
+    ///
+    /// With the first such rule, every peer needs one: what no rule gives it, it may not call. Rules add up, and
+    /// narrow what the list permits; they cannot widen it. They hold for other nodes only, not for this one's calls to
+    /// itself. The names of peers are proved by their certificates; with the cookie alone, a peer may give any name.
+    ///
+    /// ```
+    /// use farcall::AccessList;
+    ///
+    /// let list = AccessList::deny(["admin.*"])?
+    ///     .peer("web*@*", ["greeter", "math.*"])?
+    ///     .peer("ops@10.0.0.9", ["*"])?;
+    /// let web = "web1@10.0.0.2".parse()?;
+    /// assert!(list.permits_peer(&web, "math.add"));
+    /// assert!(!list.permits_peer(&web, "billing"));
+    /// assert!(!list.permits_peer(&"other@10.0.0.3".parse()?, "greeter"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`AccessError`] if a pattern is empty or too long, or if there are too many of them in all.
+    pub fn peer<P: Into<String>>(
+        mut self,
+        peers: impl Into<String>,
+        actors: impl IntoIterator<Item = P>,
+    ) -> Result<Self, AccessError> {
+        let rule = PeerRule { peers: peers.into(), actors: actors.into_iter().map(Into::into).collect() };
+        for pattern in rule.actors.iter().chain([&rule.peers]) {
+            check_pattern(pattern)?;
+        }
+        let rules = self.peers.get_or_insert_default();
+        if rules.iter().map(PeerRule::patterns).sum::<usize>() + rule.patterns() > Self::PATTERNS_MAX {
+            return Err(AccessError::TooManyPatterns);
+        }
+        rules.push(rule);
+        Ok(self)
+    }
+
+    /// Whether this peer may call the actor of this name. [`RESERVED_ACTOR`] is always permitted.
+    pub fn permits_peer(&self, peer: &NodeName, actor: &str) -> bool {
+        let fits = |pattern: &String, name: &str| matches(pattern.as_bytes(), name.as_bytes());
+        let given = |rule: &PeerRule| {
+            fits(&rule.peers, peer.as_str()) && rule.actors.iter().any(|pattern| fits(pattern, actor))
+        };
+        let by_rule =
+            self.peers.as_ref().is_none_or(|rules| actor == RESERVED_ACTOR || rules.iter().any(given));
+        by_rule && self.permits(actor)
+    }
+
     /// What the list means.
     pub fn mode(&self) -> AccessMode {
         self.mode
@@ -99,18 +162,30 @@ impl AccessList {
         mode: AccessMode,
         patterns: impl IntoIterator<Item = P>,
     ) -> Result<Self, AccessError> {
-        let mut list = Self { mode, patterns: Vec::new() };
+        let mut list = Self { mode, patterns: Vec::new(), peers: None };
         for pattern in patterns {
             let pattern = pattern.into();
-            if pattern.is_empty() || pattern.len() > Self::PATTERN_BYTES_MAX {
-                return Err(AccessError::PatternLength { bytes: pattern.len() });
-            }
+            check_pattern(&pattern)?;
             if list.patterns.len() == Self::PATTERNS_MAX {
                 return Err(AccessError::TooManyPatterns);
             }
             list.patterns.push(pattern);
         }
         Ok(list)
+    }
+}
+
+impl PeerRule {
+    /// How many patterns it counts for.
+    fn patterns(&self) -> usize {
+        1 + self.actors.len()
+    }
+}
+
+fn check_pattern(pattern: &str) -> Result<(), AccessError> {
+    match pattern.is_empty() || pattern.len() > AccessList::PATTERN_BYTES_MAX {
+        true => Err(AccessError::PatternLength { bytes: pattern.len() }),
+        false => Ok(()),
     }
 }
 
@@ -137,17 +212,45 @@ pub enum AccessError {
 struct AccessTable {
     allow: Option<Vec<String>>,
     deny: Option<Vec<String>>,
+    peers: Option<BTreeMap<String, Actors>>,
+}
+
+/// Patterns of actor names: a list, or a text with spaces between them, as in the environment.
+struct Actors(Vec<String>);
+
+impl<'de> Deserialize<'de> for Actors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a list of patterns, or a text of patterns with spaces between them")]
+        enum Written {
+            List(Vec<String>),
+            Text(String),
+        }
+        Ok(Self(match Written::deserialize(deserializer)? {
+            Written::List(actors) => actors,
+            Written::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
+        }))
+    }
 }
 
 impl TryFrom<AccessTable> for AccessList {
     type Error = AccessError;
 
     fn try_from(table: AccessTable) -> Result<Self, AccessError> {
-        match (table.allow, table.deny) {
-            (None, None) => Ok(Self::off()),
-            (Some(allow), None) => Self::allow(allow),
-            (None, Some(deny)) => Self::deny(deny),
-            (Some(_), Some(_)) => Err(AccessError::BothLists),
+        let list = match (table.allow, table.deny) {
+            (None, None) => Self::off(),
+            (Some(allow), None) => Self::allow(allow)?,
+            (None, Some(deny)) => Self::deny(deny)?,
+            (Some(_), Some(_)) => return Err(AccessError::BothLists),
+        };
+        match table.peers {
+            None => Ok(list),
+            // A table without a line is meant: nobody may call anything.
+            Some(rules) => rules
+                .into_iter()
+                .try_fold(Self { peers: Some(Vec::new()), ..list }, |list, (peers, Actors(actors))| {
+                    list.peer(peers, actors)
+                }),
         }
     }
 }
@@ -260,5 +363,27 @@ mod tests {
         assert_eq!(AccessList::deny(["x".repeat(256)]), Err(AccessError::PatternLength { bytes: 256 }));
         let many = vec!["x"; AccessList::PATTERNS_MAX + 1];
         assert_eq!(AccessList::allow(many), Err(AccessError::TooManyPatterns));
+    }
+
+    #[test]
+    fn with_a_rule_for_peers_each_peer_may_call_what_its_rules_give_and_the_list_permits() {
+        let node = |name: &str| name.parse::<NodeName>().unwrap();
+        let list = AccessList::deny(["admin.*"]).unwrap();
+        assert!(list.permits_peer(&node("any@h"), "greeter"), "without rules only the list counts");
+        let list = list.peer("web*@*", ["greeter"]).unwrap().peer("*@10.0.0.9", ["*"]).unwrap();
+        for (peer, actor, may) in [
+            ("web1@10.0.0.2", "greeter", true),
+            ("web1@10.0.0.2", "billing", false),
+            ("web1@10.0.0.9", "billing", true),
+            ("other@10.0.0.9", "admin.stop", false),
+            ("other@10.0.0.2", "greeter", false),
+            ("other@10.0.0.2", RESERVED_ACTOR, true),
+            ("Web1@10.0.0.2", "greeter", false),
+        ] {
+            assert_eq!(list.permits_peer(&node(peer), actor), may, "{peer} {actor}");
+        }
+        assert!(list.permits("billing"), "the rules are for other nodes");
+        assert!(AccessList::off().peer("", ["x"]).is_err());
+        assert!(AccessList::off().peer("x", vec!["x"; AccessList::PATTERNS_MAX]).is_err());
     }
 }

@@ -9,6 +9,7 @@
 //! The actor resolves, dials, shakes hands and starts the pump, one attempt per message [`Dial`]. If it dies, its
 //! connection is lost like any other, and the dispatcher starts another actor for the next attempt.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,9 +27,11 @@ use crate::acceptor::{self, Acceptors, Stop};
 use crate::backoff::Backoff;
 use crate::conn::{Asking, Conn};
 use crate::context::Context;
-use crate::handshaking;
+use crate::discovery::Address;
+use crate::driver::Driver;
+use crate::handshaking::{self, Proven};
 use crate::logging::limited;
-use crate::socket::{self, SharedStream};
+use crate::socket;
 use crate::transport::{Ended, Pump};
 
 /// Which connection to a node: the common one, or one of those that keys share.
@@ -302,12 +305,11 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
             life.done = true;
             life.client.attempt_failed(&life.conn, failure);
         }
-        Ok((stream, params, rest)) => {
-            life.client.connected(&life.conn, &params);
+        Ok(Proven { wire, established, rest }) => {
+            life.client.connected(&life.conn, &established.params);
             life.up_since = Some(Instant::now());
-            let stream = SharedStream::new(stream);
-            let pulse = Some(context.heart.follow(&stream));
-            let ended = Pump::new(stream, Asking::new(life.conn.clone(), idle), rest, pulse).await;
+            let pulse = Some(context.heart.follow(wire.beats()));
+            let ended = Pump::new(wire, Asking::new(life.conn.clone(), idle), rest, pulse).await;
             life.end(ended);
         }
     }
@@ -337,23 +339,24 @@ async fn sweep(conn: &Conn) -> std::convert::Infallible {
 const SWEEP_EVERY: Duration = Duration::from_millis(10);
 
 /// Resolves, dials and shakes hands, each within its time.
-async fn open(context: &Context, node: &NodeName) -> Result<(TcpStream, PeerParams, BytesMut), NotSent> {
-    let deadline = tokio::time::Instant::now() + context.config.connect_timeout;
-    let mut stream = dial(context, node, deadline).await?;
-    let handshake = handshaking::initiate(&mut stream, context, node.clone());
-    match tokio::time::timeout(context.config.handshake_timeout, handshake).await {
-        Ok(Ok((established, rest))) => Ok((stream, established.params, rest)),
-        Ok(Err(error)) => {
-            context.metrics.handshakes_failed.up();
-            Err(NotSent::HandshakeFailed(format!("{node}: {error}").into()))
-        }
-        Err(_) => {
-            context.metrics.handshakes_failed.up();
-            let limit = context.config.handshake_timeout;
-            let why = format!("{node} accepted the connection and said nothing useful for {limit:?}");
-            Err(NotSent::HandshakeFailed(why.into()))
-        }
-    }
+async fn open(context: &Context, node: &NodeName) -> Result<Proven, NotSent> {
+    let limit = context.config.connect_timeout;
+    let deadline = tokio::time::Instant::now() + limit;
+    let busy = || {
+        let why = format!("{node}: too many other connections to it were being made within {limit:?}");
+        NotSent::ConnectFailed(why.into())
+    };
+    let _turn = tokio::time::timeout_at(deadline, context.turns.take(node)).await.map_err(|_| busy())?;
+    let (stream, driver) = dial(context, node, deadline).await?;
+    let limit = context.config.handshake_timeout;
+    let handshake = handshaking::initiate(stream, driver, context, node.clone());
+    let why = match tokio::time::timeout(limit, handshake).await {
+        Ok(Ok(proven)) => return Ok(proven),
+        Ok(Err(error)) => format!("{node}: {error}"),
+        Err(_) => format!("{node} accepted the connection and said nothing useful for {limit:?}"),
+    };
+    context.metrics.handshakes_failed.up();
+    Err(NotSent::HandshakeFailed(why.into()))
 }
 
 /// Tries every address of the node, best first, until one answers or the time is over.
@@ -361,39 +364,58 @@ async fn dial(
     context: &Context,
     node: &NodeName,
     deadline: tokio::time::Instant,
-) -> Result<TcpStream, NotSent> {
-    let limit = context.config.connect_timeout;
-    let addresses = match tokio::time::timeout_at(deadline, context.discovery.addresses(node)).await {
-        Ok(Ok(addresses)) if addresses.is_empty() => {
-            return Err(NotSent::NoAddress(format!("discovery knows no address of {node}").into()));
-        }
-        Ok(Ok(addresses)) => addresses,
-        Ok(Err(error)) => return Err(NotSent::NoAddress(error.to_string().into())),
-        Err(_) => {
-            return Err(NotSent::NoAddress(
-                format!("discovery gave no answer for {node} within {limit:?}").into(),
-            ));
-        }
-    };
+) -> Result<(TcpStream, Driver), NotSent> {
     let mut last = String::new();
+    let addresses = addresses(context, node, deadline).await?;
     let count = addresses.len();
     for (nth, address) in addresses.into_iter().enumerate() {
         // Each gets its share of what is left: one that does not answer leaves time for the others.
         let left = u32::try_from(count - nth).unwrap_or(u32::MAX).max(1);
         let share = deadline.saturating_duration_since(tokio::time::Instant::now()) / left;
-        let connect = TcpStream::connect((address.host(), address.port()));
-        match tokio::time::timeout(share, connect).await {
-            Ok(Ok(stream)) => {
-                let config = &context.config;
-                if let Err(error) = socket::configure(&stream, &config.tcp, config.write_stall_timeout) {
-                    last = format!("{node} at {address}: socket options: {error}");
-                    continue;
-                }
-                return Ok(stream);
-            }
+        let driver = address.driver().unwrap_or(context.config.driver);
+        match tokio::time::timeout(share, connect(&address, driver, context)).await {
+            Ok(Ok(stream)) => return Ok((stream, driver)),
             Ok(Err(error)) => last = format!("{node} at {address}: {error}"),
             Err(_) => last = format!("{node} at {address}: no answer within {share:?}"),
         }
     }
     Err(NotSent::ConnectFailed(last.into()))
+}
+
+async fn addresses(
+    context: &Context,
+    node: &NodeName,
+    deadline: tokio::time::Instant,
+) -> Result<Vec<Address>, NotSent> {
+    let limit = context.config.connect_timeout;
+    let why = match tokio::time::timeout_at(deadline, context.discovery.addresses(node)).await {
+        Ok(Ok(addresses)) if addresses.is_empty() => format!("discovery knows no address of {node}"),
+        Ok(Ok(addresses)) => return Ok(addresses),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("discovery gave no answer for {node} within {limit:?}"),
+    };
+    Err(NotSent::NoAddress(why.into()))
+}
+
+/// Connects to the first address of a host that answers. Plain TCP stays on this host unless it may leave.
+async fn connect(address: &Address, driver: Driver, context: &Context) -> io::Result<TcpStream> {
+    let config = &context.config;
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+    for socket in tokio::net::lookup_host((address.host(), address.port())).await? {
+        if driver == Driver::Tcp && !config.allow_plaintext && !socket.ip().is_loopback() {
+            last = io::Error::other(format!(
+                "plain TCP to {socket} would leave this host: use driver = \"tls\", or allow_plaintext = true where \
+                 the network is trusted"
+            ));
+            continue;
+        }
+        match TcpStream::connect(socket).await {
+            Ok(stream) => match socket::configure(&stream, &config.tcp, config.write_stall_timeout) {
+                Ok(()) => return Ok(stream),
+                Err(error) => last = io::Error::other(format!("socket options: {error}")),
+            },
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }

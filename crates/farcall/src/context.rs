@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use farcall_proto::gate::{Gate, GateLimits};
 use farcall_proto::link::Limits;
 use farcall_proto::link::handshake::{Keyring, Local, PeerParams};
 use farcall_proto::peer::{Incarnation, NodeName};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::binding;
@@ -18,6 +19,8 @@ use crate::heartbeat::Heart;
 use crate::logging::{RateLimit, limited};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
+use crate::tls::Tls;
+use crate::turns::Turns;
 
 /// The protocol versions this node speaks.
 const VERSIONS: std::ops::RangeInclusive<u8> = 1..=1;
@@ -32,9 +35,16 @@ pub(crate) struct Context {
     pub(crate) discovery: Arc<dyn Discovery>,
     pub(crate) logs: RateLimit,
     pub(crate) heart: Arc<Heart>,
+    /// None for a node that has nothing to do with TLS.
+    pub(crate) tls: Option<Tls>,
+    /// Who of the strangers is let in.
+    pub(crate) gate: Mutex<Gate>,
+    /// How many connections to one node are made at a time.
+    pub(crate) turns: Turns,
     /// What references in messages read by this node are bound to.
     binding: OnceLock<Weak<dyn Any + Send + Sync>>,
-    keyring: RwLock<Keyring>,
+    /// None if certificates alone count.
+    keyring: RwLock<Option<Keyring>>,
     draining: AtomicBool,
     drain_begun: Notify,
 }
@@ -49,12 +59,14 @@ impl Context {
     pub(crate) fn new(
         name: NodeName,
         config: Config,
-        keyring: Keyring,
+        keyring: Option<Keyring>,
+        tls: Option<Tls>,
         registry: Arc<Registry>,
         discovery: Arc<dyn Discovery>,
     ) -> std::io::Result<Arc<Self>> {
         let incarnation = Incarnation(u64::from_le_bytes(random().map_err(std::io::Error::other)?));
         let heart = Heart::start(config.tick, config.tick_intensity)?;
+        let gate = Mutex::new(Gate::new(gate_limits(&config), Instant::now()));
         Ok(Arc::new(Self {
             name,
             incarnation,
@@ -64,6 +76,9 @@ impl Context {
             discovery,
             logs: RateLimit::new(),
             heart,
+            tls,
+            gate,
+            turns: Turns::default(),
             binding: OnceLock::new(),
             keyring: RwLock::new(keyring),
             draining: AtomicBool::new(false),
@@ -83,13 +98,13 @@ impl Context {
     }
 
     /// The cookies accepted now.
-    pub(crate) fn keyring(&self) -> Keyring {
+    pub(crate) fn keyring(&self) -> Option<Keyring> {
         self.keyring.read().clone()
     }
 
     /// Accepts these cookies from now on; connections that are up stay.
     pub(crate) fn set_keyring(&self, keyring: Keyring) {
-        *self.keyring.write() = keyring;
+        *self.keyring.write() = Some(keyring);
     }
 
     /// What this node says of itself in a handshake.
@@ -170,6 +185,20 @@ impl Context {
             }
             begun.await;
         }
+    }
+}
+
+fn gate_limits(config: &Config) -> GateLimits {
+    let strangers = &config.strangers;
+    GateLimits {
+        half_open_max: config.half_open_max,
+        half_open_per_source_max: strangers.half_open_per_source_max,
+        accept_rate: strangers.accept_rate,
+        accept_rate_per_source: strangers.accept_rate_per_source,
+        delay_min: strangers.delay_min,
+        delay_max: strangers.delay_max,
+        sources_max: strangers.sources_max,
+        limit_loopback: strangers.limit_loopback,
     }
 }
 

@@ -24,6 +24,8 @@ use crate::transport::{Fresh, Progress, Side};
 pub(crate) struct Dispatch {
     context: Arc<Context>,
     port: Arc<AnswerPort>,
+    /// Whether this node itself is at the other end.
+    own: bool,
     routes: Vec<Route>,
     /// A place is empty when its registration is out.
     handlers: Vec<Option<Handler>>,
@@ -95,10 +97,11 @@ const FORGOTTEN: &str = "so many casts were refused since that nobody knows what
 const REFUSED_MAX: usize = 1024;
 
 impl Dispatch {
-    pub(crate) fn new(context: Arc<Context>, port: Arc<AnswerPort>, now: Instant) -> Self {
+    pub(crate) fn new(context: Arc<Context>, port: Arc<AnswerPort>, own: bool, now: Instant) -> Self {
         Self {
             context,
             port,
+            own,
             routes: Vec::new(),
             handlers: Vec::new(),
             tidied: 0,
@@ -115,7 +118,8 @@ impl Dispatch {
     }
 
     fn resolve(&mut self, definition: &Definition) -> Result<RouteTarget, Rejected> {
-        let resolved = self.context.registry.resolve(definition)?;
+        let peer = (!self.own).then(|| self.port.peer());
+        let resolved = self.context.registry.resolve(definition, peer)?;
         self.tidy();
         let known = self.handlers.iter().position(|place| {
             place.as_ref().is_some_and(|known| Arc::ptr_eq(&known.registration, &resolved.registration))

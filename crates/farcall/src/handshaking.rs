@@ -1,13 +1,26 @@
-//! Runs the handshake over a socket, in either role. The rules are in `farcall_proto::link::handshake`.
+//! Runs the handshakes over a socket, in either role and with either driver. The rules are in
+//! `farcall_proto::link::handshake`, and those of certificates in [`tls`](crate::tls).
+//!
+//! ```text
+//! tcp:  socket ─────────────────────────▶ hello, proof, …    the cookie, bound to nothing
+//! tls:  socket ─▶ TLS, certificates ────▶ hello, proof, …    bound to this session
+//! ```
+
+use std::io;
 
 use bytes::BytesMut;
 use farcall_proto::link::handshake::{
-    Admission, ChannelBinding, Established, HandshakeError, Initiator, PreAuthFramer, Responder, Step,
+    Admission, ChannelBinding, DeclineReason, Established, HandshakeError, Initiator, Keyring, PreAuthFramer,
+    PreAuthLimits, Responder, Step,
 };
 use farcall_proto::peer::NodeName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::context::{Context, random};
+use crate::driver::Driver;
+use crate::tls::{Channel, TlsHandshakeError};
+use crate::wire::Wire;
 
 /// Why a handshake did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -15,11 +28,18 @@ pub(crate) enum Error {
     #[error(transparent)]
     Protocol(#[from] HandshakeError),
     #[error("the connection ended during the handshake: {0}")]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsHandshakeError),
     #[error("the peer closed the connection during the handshake")]
-    Closed,
+    Closed {
+        /// It had said nothing at all.
+        silent: bool,
+    },
     #[error("no random numbers: {0}")]
     Random(#[from] getrandom::Error),
+    #[error("this node has no {0}, which this connection needs")]
+    Unprepared(&'static str),
 }
 
 impl Error {
@@ -28,10 +48,41 @@ impl Error {
         match self {
             Self::Protocol(error) => error.reason(),
             Self::Io(_) => "handshake_io",
-            Self::Closed => "handshake_closed",
+            Self::Tls(error) => error.reason(),
+            Self::Closed { .. } => "handshake_closed",
             Self::Random(_) => "random",
+            Self::Unprepared(_) => "unprepared",
         }
     }
+
+    /// Whether the peer had proved itself all the same, and was sent away for another reason.
+    pub(crate) fn is_of_one_of_us(&self) -> bool {
+        use HandshakeError as E;
+        match self {
+            Self::Protocol(E::WrongNode { .. }) => true,
+            Self::Protocol(E::NotAdmitted { reason, .. }) => *reason != DeclineReason::WrongCertificate,
+            _ => false,
+        }
+    }
+
+    /// Whether there is nothing to hold against the peer: it said nothing, or is only of another version.
+    pub(crate) fn is_harmless(&self) -> bool {
+        match self {
+            Self::Closed { silent } => *silent,
+            Self::Tls(error) => error.is_silent(),
+            Self::Protocol(error) => matches!(error, HandshakeError::NoCommonVersion { .. }),
+            Self::Random(_) | Self::Unprepared(_) => true,
+            Self::Io(_) => false,
+        }
+    }
+}
+
+/// A connection whose peer is known.
+pub(crate) struct Proven {
+    pub(crate) wire: Wire,
+    pub(crate) established: Established,
+    /// What came behind the handshake.
+    pub(crate) rest: BytesMut,
 }
 
 /// One side of a handshake, whichever.
@@ -52,40 +103,80 @@ impl Party for Responder {
 }
 
 /// Dials' side. Gives what the peer proved, and the bytes behind its last message.
-pub(crate) async fn initiate<I>(
-    io: &mut I,
+pub(crate) async fn initiate(
+    stream: TcpStream,
+    driver: Driver,
     context: &Context,
     want: NodeName,
-) -> Result<(Established, BytesMut), Error>
-where
-    I: AsyncRead + AsyncWrite + Unpin,
-{
+) -> Result<Proven, Error> {
+    let (mut wire, channel) = match driver {
+        Driver::Tcp => (Wire::plain(stream), None),
+        Driver::Tls => {
+            let tls = context.tls.as_ref().ok_or(Error::Unprepared("TLS settings"))?;
+            let (stream, channel) = tls.connect(stream, &want).await?;
+            (Wire::tls(stream), Some(channel))
+        }
+    };
+    let (keyring, binding) = terms(context, channel.as_ref())?;
     let mut out = Vec::new();
-    let (local, keyring) = (context.local(), context.keyring());
-    let party = Initiator::start(local, want, &keyring, ChannelBinding::None, random()?, &mut out);
-    run(io, party, out).await
+    let party = Initiator::start(context.local(), want, &keyring, binding, random()?, &mut out);
+    let (established, rest) = run(&mut wire, party, out, context).await?;
+    Ok(Proven { wire, established, rest })
 }
 
 /// Acceptors' side.
-pub(crate) async fn respond<I>(
-    io: &mut I,
+pub(crate) async fn respond(
+    stream: TcpStream,
+    driver: Driver,
     context: &Context,
     admission: Admission,
-) -> Result<(Established, BytesMut), Error>
-where
-    I: AsyncRead + AsyncWrite + Unpin,
-{
-    let party = Responder::new(context.local(), &context.keyring(), ChannelBinding::None, random()?);
-    run(io, party.with_admission(admission), Vec::new()).await
+) -> Result<Proven, Error> {
+    let (mut wire, channel) = match driver {
+        Driver::Tcp => (Wire::plain(stream), None),
+        Driver::Tls => {
+            let tls = context.tls.as_ref().ok_or(Error::Unprepared("TLS settings"))?;
+            let (stream, channel) = tls.accept(stream, context.config.strangers.tls_bytes_max).await?;
+            (Wire::tls(stream), Some(channel))
+        }
+    };
+    let (keyring, binding) = terms(context, channel.as_ref())?;
+    let party = Responder::new(context.local(), &keyring, binding, random()?).with_admission(admission);
+    let party = match channel.and_then(|channel| channel.peer) {
+        Some(names) => party.with_certificate(names),
+        None => party,
+    };
+    let (established, rest) = run(&mut wire, party, Vec::new(), context).await?;
+    Ok(Proven { wire, established, rest })
 }
 
-async fn run<I, P>(io: &mut I, mut party: P, mut out: Vec<u8>) -> Result<(Established, BytesMut), Error>
+/// What has to be proved on a channel: the cookies, or where certificates alone count what only its two ends know.
+fn terms(context: &Context, channel: Option<&Channel>) -> Result<(Keyring, ChannelBinding), Error> {
+    let cookies = || context.keyring().ok_or(Error::Unprepared("cookie"));
+    let Some(channel) = channel else { return Ok((cookies()?, ChannelBinding::None)) };
+    let binding = ChannelBinding::Exporter(channel.exporter);
+    match context.config.tls.auth.needs_cookie() {
+        true => Ok((cookies()?, binding)),
+        false => Ok((channel.as_keyring().ok_or(Error::Unprepared("key of the session"))?, binding)),
+    }
+}
+
+async fn run<I, P>(
+    io: &mut I,
+    mut party: P,
+    mut out: Vec<u8>,
+    context: &Context,
+) -> Result<(Established, BytesMut), Error>
 where
     I: AsyncRead + AsyncWrite + Unpin,
     P: Party,
 {
-    let mut framer = PreAuthFramer::new();
+    let strangers = &context.config.strangers;
+    let mut framer = PreAuthFramer::with_limits(PreAuthLimits {
+        frame_bytes_max: strangers.frame_bytes_max,
+        total_bytes_max: strangers.bytes_max,
+    });
     let mut chunk = [0; 1024];
+    let mut silent = true;
     loop {
         if !out.is_empty() {
             io.write_all(&out).await?;
@@ -94,8 +185,9 @@ where
         let Some(frame) = framer.next_frame()? else {
             let bytes = io.read(&mut chunk).await?;
             if bytes == 0 {
-                return Err(Error::Closed);
+                return Err(Error::Closed { silent });
             }
+            silent = false;
             framer.feed(chunk.get(..bytes).unwrap_or_default());
             continue;
         };

@@ -13,9 +13,6 @@ use std::time::{Duration, Instant};
 
 use farcall_proto::link::frame::write_ping;
 use parking_lot::Mutex;
-use tokio::net::tcp::OwnedWriteHalf;
-
-use crate::socket::SharedStream;
 
 /// The thread that looks after all connections of one node.
 #[derive(Debug)]
@@ -60,11 +57,10 @@ impl Heart {
         Ok(heart)
     }
 
-    /// Looks after a socket until the result is dropped.
-    pub(crate) fn follow(self: &Arc<Self>, stream: &SharedStream) -> Arc<Pulse> {
-        let socket = stream.downgrade();
+    /// Looks after a connection until the result is dropped.
+    pub(crate) fn follow(self: &Arc<Self>, connection: Weak<dyn Beats>) -> Arc<Pulse> {
         let wire = Wire { busy: false, last_out: Instant::now(), rest: Vec::new() };
-        let pulse = Arc::new(Pulse { heart: self.clone(), socket, wire: Mutex::new(wire) });
+        let pulse = Arc::new(Pulse { heart: self.clone(), connection, wire: Mutex::new(wire) });
         self.pulses.lock().push(Arc::downgrade(&pulse));
         pulse
     }
@@ -98,11 +94,17 @@ impl Heart {
     }
 }
 
+/// What a tick can be written into while its pump is kept from running.
+pub(crate) trait Beats: std::fmt::Debug + Send + Sync {
+    /// Writes a tick without waiting; gives what of it has to go before everything else, if only a part was taken.
+    fn try_beat(&self, tick: &[u8]) -> Vec<u8>;
+}
+
 /// One connection, as the heart sees it.
 #[derive(Debug)]
 pub(crate) struct Pulse {
     heart: Arc<Heart>,
-    socket: Weak<OwnedWriteHalf>,
+    connection: Weak<dyn Beats>,
     wire: Mutex<Wire>,
 }
 
@@ -141,11 +143,8 @@ impl Pulse {
         let mut tick = Vec::new();
         write_ping(0, &mut tick);
         // The socket does not block. What goes wrong with it, the pump finds out by itself.
-        if let Some(socket) = self.socket.upgrade()
-            && let Ok(written) = socket.try_write(&tick)
-            && written > 0
-        {
-            wire.rest = tick.split_off(written.min(tick.len()));
+        if let Some(connection) = self.connection.upgrade() {
+            wire.rest = connection.try_beat(&tick);
         }
     }
 
@@ -162,6 +161,8 @@ mod tests {
     use tokio::io::AsyncWrite;
     use tokio::net::TcpStream;
 
+    use crate::socket::SharedStream;
+
     #[actix::test]
     async fn a_tick_that_is_overdue_is_sent_while_the_arbiter_is_busy_and_never_into_a_half_written_frame() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -172,7 +173,7 @@ mod tests {
         let (mut peer, _) = listener.accept().unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let heart = Heart::start(Duration::from_millis(200), 4).unwrap();
-        let pulse = heart.follow(&stream);
+        let pulse = heart.follow(stream.beats());
         // This thread is the arbiter, and blocks in `read`.
         let mut tick = [0; 16];
         peer.read_exact(&mut tick).unwrap();

@@ -81,6 +81,7 @@ mod compress;
 pub mod config;
 mod cookie;
 pub mod discovery;
+mod driver;
 pub mod error;
 mod heartbeat;
 mod items;
@@ -98,7 +99,10 @@ mod handshaking;
 mod held;
 mod port;
 mod registry;
+mod tls;
 mod transport;
+mod turns;
+mod wire;
 // Layer 2: one connection of each kind.
 mod acceptor;
 mod client;
@@ -106,6 +110,7 @@ mod conn;
 mod dispatch;
 // Layer 3: many connections.
 mod dispatcher;
+mod door;
 mod listener;
 // Layer 4: the verbs.
 pub mod rpc;
@@ -118,6 +123,7 @@ pub use compress::{Compress, CompressError};
 pub use config::{Config, ConfigError};
 pub use cookie::{CookieFile, CookieFileError};
 pub use discovery::{Address, Chain, Discovery, DiscoveryError, FileMap, NameAtHost, StaticMap};
+pub use driver::Driver;
 pub use error::CallError;
 pub use farcall_derive::{RemoteActor, data, message};
 pub use farcall_proto::link::handshake::{Cookie, CookieError, Keyring, KeyringError};
@@ -130,6 +136,7 @@ pub use node::{
 };
 pub use registry::RegisterError;
 pub use rpc::{Acked, All, Promise, Remote, RemoteStream};
+pub use tls::{TlsError, TlsMaterial};
 
 /// What most programs use, for `use farcall::prelude::*;` beside `use actix::prelude::*;`.
 pub mod prelude {

@@ -41,6 +41,10 @@ metrics! {
     acceptors,
     /// Gauge: inbound connections before the end of the handshake (limit `half_open_max`).
     half_open,
+    /// Gauge: sources of connections that are remembered (limit `strangers.sources_max`).
+    stranger_sources,
+    /// Gauge: seconds until this node's certificate ends; 0 without one, and when it has ended.
+    certificate_left_s,
     /// Inbound connections refused because a limit was met.
     inbound_refused,
     /// Handshakes that failed, in either direction.

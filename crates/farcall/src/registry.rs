@@ -10,6 +10,7 @@ use std::time::Instant;
 use actix::Recipient;
 use farcall_proto::failure::Rejected;
 use farcall_proto::link::frame::Definition;
+use farcall_proto::peer::NodeName;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use semver::{Version, VersionReq};
@@ -275,10 +276,15 @@ impl Registry {
     }
 
     /// Where a route leads, or why nowhere. The access list comes first, so that a refusal does not tell what exists.
-    pub(crate) fn resolve(&self, route: &Definition) -> Result<Resolved, Rejected> {
-        if !self.access.read().permits(&route.actor) {
+    ///
+    /// `peer` is who asks; none for this node itself.
+    pub(crate) fn resolve(&self, route: &Definition, peer: Option<&NodeName>) -> Result<Resolved, Rejected> {
+        let access = self.access.read();
+        if !peer.map_or_else(|| access.permits(&route.actor), |peer| access.permits_peer(peer, &route.actor))
+        {
             return Err(Rejected::Unauthorized);
         }
+        drop(access);
         let registration = self.names.lock().get(route.actor.as_str()).cloned();
         let registration = registration.filter(|found| found.is_alive()).ok_or(Rejected::NoSuchActor)?;
         check_requirement(&registration, &route.requirement)?;

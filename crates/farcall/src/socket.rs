@@ -13,6 +13,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::TcpConfig;
+use crate::heartbeat::Beats;
 
 /// What is queued in the kernel and not yet on the wire: small frames do not wait behind more than this.
 const NOTSENT_LOWAT_BYTES: u32 = 128 * 1024;
@@ -77,9 +78,24 @@ impl SharedStream {
         Self { read, write: Arc::new(write) }
     }
 
-    /// The writing half, for as long as the connection lives.
-    pub(crate) fn downgrade(&self) -> Weak<OwnedWriteHalf> {
-        Arc::downgrade(&self.write)
+    /// Who can write a tick into the socket, for as long as the connection lives.
+    pub(crate) fn beats(&self) -> Weak<dyn Beats> {
+        let weak: Weak<OwnedWriteHalf> = Arc::downgrade(&self.write);
+        weak
+    }
+
+    /// The socket; nothing if somebody else holds a part of it.
+    pub(crate) fn take_apart(self) -> Option<TcpStream> {
+        self.read.reunite(Arc::into_inner(self.write)?).ok()
+    }
+}
+
+impl Beats for OwnedWriteHalf {
+    fn try_beat(&self, tick: &[u8]) -> Vec<u8> {
+        match self.try_write(tick) {
+            Ok(written) if written > 0 => tick.get(written..).unwrap_or_default().to_vec(),
+            _ => Vec::new(),
+        }
     }
 }
 

@@ -3,8 +3,10 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use farcall_proto::link::handshake::{PreAuthFramer, PreAuthLimits};
+
 use super::units::{show_bytes, show_duration};
-use super::{Config, ConfigError, Listen};
+use super::{Config, ConfigError, Listen, TlsConfig};
 use crate::compress::Compress;
 
 const MS: Duration = Duration::from_millis(1);
@@ -30,6 +32,8 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     check_names(config)?;
     check_durations(config)?;
     check_tcp(config)?;
+    check_tls(config)?;
+    check_strangers(config)?;
     check_sizes(config)?;
     check_counts(config)
 }
@@ -87,18 +91,7 @@ fn check_tcp(c: &Config) -> Result<(), ConfigError> {
     if tcp.port == 0 {
         return refused("tcp.port", "0", "1 to 65535; for a free port write tcp.listen = [\"127.0.0.1:0\"]");
     }
-    if let Listen::On(sockets) = &tcp.listen {
-        if sockets.is_empty() || sockets.len() > Listen::ADDRESSES_MAX {
-            let value = format!("a list of {}", sockets.len());
-            return refused("tcp.listen", value, "1 to 16 addresses, or off for none");
-        }
-        if let Some(twice) = sockets.iter().enumerate().find_map(|(index, socket)| {
-            (socket.port() != 0 && sockets.iter().skip(index + 1).any(|other| other == socket))
-                .then_some(socket)
-        }) {
-            return refused("tcp.listen", twice.to_string(), "each address once");
-        }
-    }
+    check_listen("tcp.listen", &tcp.listen)?;
     for (key, value) in
         [("tcp.keepalive_idle", tcp.keepalive_idle), ("tcp.keepalive_interval", tcp.keepalive_interval)]
     {
@@ -116,6 +109,87 @@ fn check_tcp(c: &Config) -> Result<(), ConfigError> {
         value.map_or(Ok(()), |value| size(key, value, 4 * KIB..=BUFFER_BYTES_MAX))?;
     }
     Ok(())
+}
+
+fn check_listen(key: &'static str, listen: &Listen) -> Result<(), ConfigError> {
+    let Listen::On(sockets) = listen else { return Ok(()) };
+    if sockets.is_empty() || sockets.len() > Listen::ADDRESSES_MAX {
+        let value = format!("a list of {}", sockets.len());
+        return refused(key, value, "1 to 16 addresses, or off for none");
+    }
+    let twice = sockets.iter().enumerate().find_map(|(index, socket)| {
+        (socket.port() != 0 && sockets.iter().skip(index + 1).any(|other| other == socket)).then_some(socket)
+    });
+    twice.map_or(Ok(()), |twice| refused(key, twice.to_string(), "each address once"))
+}
+
+fn check_tls(c: &Config) -> Result<(), ConfigError> {
+    let tls = &c.tls;
+    if tls.port == 0 {
+        return refused("tls.port", "0", "1 to 65535; for a free port write tls.listen = [\"127.0.0.1:0\"]");
+    }
+    check_listen("tls.listen", &tls.listen)?;
+    for (key, path) in [("tls.certificate", &tls.certificate), ("tls.key", &tls.key)] {
+        if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            return refused(key, "\"\"", "the path of a PEM file");
+        }
+    }
+    for (key, paths) in [("tls.ca", &tls.ca), ("tls.crl", &tls.crl)] {
+        if paths.len() > TlsConfig::FILES_MAX || paths.iter().any(|path| path.as_os_str().is_empty()) {
+            return refused(key, format!("a list of {}", paths.len()), "at most 16 paths of PEM files");
+        }
+    }
+    time("tls.expiry_warning", tls.expiry_warning, SECOND..=3650 * DAY)?;
+    let both = |one: &Listen, other: &Listen| match (one, other) {
+        (Listen::On(one), Listen::On(other)) => {
+            one.iter().find(|socket| socket.port() != 0 && other.contains(socket)).copied()
+        }
+        _ => None,
+    };
+    match both(&c.tcp.listen, &tls.listen) {
+        Some(socket) => refused("tls.listen", socket.to_string(), "other addresses than those of tcp.listen"),
+        None => Ok(()),
+    }
+}
+
+fn check_strangers(c: &Config) -> Result<(), ConfigError> {
+    let s = &c.strangers;
+    for (key, value, max) in [
+        ("strangers.half_open_per_source_max", s.half_open_per_source_max, 1 << 16),
+        ("strangers.accept_rate", s.accept_rate as usize, 1 << 20),
+        ("strangers.accept_rate_per_source", s.accept_rate_per_source as usize, 1 << 20),
+        ("strangers.sources_max", s.sources_max, 1 << 20),
+    ] {
+        if !(1..=max).contains(&value) {
+            return refused(key, value.to_string(), format!("1 to {max}"));
+        }
+    }
+    time("strangers.delay_min", s.delay_min, MS..=HOUR)?;
+    time("strangers.delay_max", s.delay_max, s.delay_min..=DAY)?;
+    // Else nodes that belong here could be refused: only those that prove themselves give back what they took.
+    for (key, rate, least, held) in [
+        ("strangers.accept_rate", s.accept_rate as usize, c.half_open_max, "half_open_max"),
+        (
+            "strangers.accept_rate_per_source",
+            s.accept_rate_per_source as usize,
+            s.half_open_per_source_max,
+            "strangers.half_open_per_source_max",
+        ),
+        ("strangers.sources_max", s.sources_max, c.half_open_max, "half_open_max"),
+    ] {
+        if rate < least {
+            return refused(key, rate.to_string(), format!("at least {held}, which is {least}"));
+        }
+    }
+    // From what the longest names and every extension need.
+    let least = PreAuthLimits::LEAST;
+    size(
+        "strangers.frame_bytes_max",
+        s.frame_bytes_max,
+        least.frame_bytes_max..=PreAuthFramer::FRAME_BYTES_MAX,
+    )?;
+    size("strangers.bytes_max", s.bytes_max, least.total_bytes_max.max(s.frame_bytes_max)..=256 * KIB)?;
+    size("strangers.tls_bytes_max", s.tls_bytes_max, 8 * KIB..=MIB)
 }
 
 fn check_sizes(c: &Config) -> Result<(), ConfigError> {

@@ -10,9 +10,11 @@ mod check;
 mod error;
 mod keys;
 mod layers;
+mod strangers;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod units;
 
 use std::collections::BTreeMap;
@@ -28,10 +30,13 @@ use toml::Table;
 
 pub use self::error::{ConfigError, Origin};
 pub use self::keys::{KeyDoc, Unit, keys};
+pub use self::strangers::StrangersConfig;
 pub use self::tcp::{Listen, ListenOn, TcpConfig};
+pub use self::tls::{Auth, TlsConfig, TlsVersion};
 use crate::access::AccessList;
 use crate::compress::Compress;
-use crate::discovery::{Address, Chain, FileMap, NameAtHost, StaticMap};
+use crate::discovery::{Address, AddressError, Chain, FileMap, NameAtHost, StaticMap};
+pub use crate::driver::Driver;
 
 /// Every setting of a node. The fields are the keys of the file; [`keys`] lists them with their defaults.
 ///
@@ -59,14 +64,22 @@ pub struct Config {
     pub cluster: String,
     /// The file that holds the cookie; `None` takes the one in the user's configuration folder.
     pub cookie_file: Option<PathBuf>,
-    /// The settings of plain TCP.
+    /// How nodes are dialled whose address does not say.
+    pub driver: Driver,
+    /// Lets plain TCP listen outside of the loopback, and dial there.
+    pub allow_plaintext: bool,
+    /// The settings of TCP, plain or below TLS.
     pub tcp: TcpConfig,
+    /// The settings of TLS.
+    pub tls: TlsConfig,
     /// Addresses of nodes, asked before every other source.
     pub nodes: BTreeMap<NodeName, Address>,
     /// A file of addresses, read again when it changes; asked after [`nodes`](Self::nodes). See [`FileMap`].
     pub discovery_file: Option<PathBuf>,
-    /// Which registered actors peers may reach.
+    /// Which registered actors peers may reach, and who may.
     pub access: AccessList,
+    /// What inbound connections get before they have proved who they are.
+    pub strangers: StrangersConfig,
 
     /// Discovery and dial together.
     #[serde(deserialize_with = "units::duration")]
@@ -168,10 +181,14 @@ impl Default for Config {
             name: None,
             cluster: "farcall".to_owned(),
             cookie_file: None,
+            driver: Driver::Tcp,
+            allow_plaintext: false,
             tcp: TcpConfig::default(),
+            tls: TlsConfig::default(),
             nodes: BTreeMap::new(),
             discovery_file: None,
             access: AccessList::off(),
+            strangers: StrangersConfig::default(),
             connect_timeout: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(5),
             send_timeout: Duration::from_secs(5),
@@ -280,14 +297,58 @@ impl Config {
     }
 
     /// The sources of addresses this configuration names: [`nodes`](Self::nodes), then
-    /// [`discovery_file`](Self::discovery_file), then the host part of the node's name at [`TcpConfig::port`].
+    /// [`discovery_file`](Self::discovery_file), then the host part of the node's name at the port of
+    /// [`driver`](Self::driver).
     pub fn discovery(&self) -> Chain {
         let nodes = self.nodes.iter().map(|(node, address)| (node.clone(), address.clone()));
         let mut chain = Chain::new().then(StaticMap::from_iter(nodes));
         if let Some(path) = &self.discovery_file {
             chain = chain.then(FileMap::new(path));
         }
-        chain.then(NameAtHost { port: self.tcp.port })
+        chain.then(NameAtHost { port: self.port(self.driver) })
+    }
+
+    /// The port of nodes that have no address of their own.
+    pub fn port(&self, driver: Driver) -> u16 {
+        match driver {
+            Driver::Tcp => self.tcp.port,
+            Driver::Tls => self.tls.port,
+        }
+    }
+
+    /// What to listen on with this driver, for a node of this name; empty if it does not listen. A port that the name
+    /// carries is that of [`driver`](Self::driver).
+    ///
+    /// # Errors
+    /// [`AddressError`] if the host part of the name is needed and is no host.
+    pub fn listen_on(&self, driver: Driver, name: &NodeName) -> Result<Vec<ListenOn>, AddressError> {
+        let listen = match driver {
+            Driver::Tcp => &self.tcp.listen,
+            Driver::Tls => &self.tls.listen,
+        };
+        match listen {
+            Listen::Auto if driver == self.driver => {
+                Ok(vec![ListenOn::Host(Address::of_node(name, self.port(driver))?)])
+            }
+            Listen::Auto | Listen::Off => Ok(Vec::new()),
+            Listen::On(sockets) => Ok(sockets.iter().copied().map(ListenOn::Socket).collect()),
+        }
+    }
+
+    /// Whether this node dials or accepts TLS connections at all.
+    pub fn uses_tls(&self) -> bool {
+        self.driver == Driver::Tls
+            || self.tls.certificate.is_some()
+            || matches!(self.tls.listen, Listen::On(_))
+            || self.nodes.values().any(|address| address.driver() == Some(Driver::Tls))
+    }
+
+    /// Whether this node needs a cookie: plain TCP always does.
+    pub fn needs_cookie(&self) -> bool {
+        let plain = self.driver == Driver::Tcp
+            || matches!(self.tcp.listen, Listen::On(_))
+            || self.nodes.values().any(|address| address.driver() == Some(Driver::Tcp));
+        plain || self.tls.auth.needs_cookie()
     }
 
     fn validated(table: Table) -> Result<Self, ConfigError> {

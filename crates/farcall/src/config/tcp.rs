@@ -1,21 +1,20 @@
-//! The table `[tcp]`: where to listen, which port to dial, and how the sockets are set.
+//! The table `[tcp]`: where to listen without TLS, which port to dial, and how the sockets of both drivers are set.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use farcall_proto::peer::NodeName;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
 use super::units;
-use crate::discovery::{Address, AddressError};
+use crate::discovery::Address;
 
-/// The settings of plain TCP.
+/// The settings of TCP. Those of sockets hold below TLS too.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TcpConfig {
-    /// Where to accept connections.
+    /// Where to accept connections without TLS.
     pub listen: Listen,
     /// The port of nodes that have no address of their own, and the one [`Listen::Auto`] takes.
     pub port: u16,
@@ -58,24 +57,13 @@ impl Default for TcpConfig {
 impl TcpConfig {
     /// gen_rpc's port, so that firewalls need no new rule.
     pub const PORT_DEFAULT: u16 = 5369;
-
-    /// What to listen on, for a node of this name; empty if the node does not listen.
-    ///
-    /// # Errors
-    /// [`AddressError`] if the host part of the name is needed and is no host.
-    pub fn listen_on(&self, name: &NodeName) -> Result<Vec<ListenOn>, AddressError> {
-        match &self.listen {
-            Listen::Off => Ok(Vec::new()),
-            Listen::Auto => Ok(vec![ListenOn::Host(Address::of_node(name, self.port)?)]),
-            Listen::On(sockets) => Ok(sockets.iter().copied().map(ListenOn::Socket).collect()),
-        }
-    }
 }
 
 /// Where to accept connections.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Listen {
-    /// On the host part of the node's name, at [`TcpConfig::port`] or the port the name carries; `"auto"` in a file.
+    /// On the host part of the node's name, at the port of the driver or the one the name carries, if it is the driver
+    /// that this node dials with; `"auto"` in a file.
     #[default]
     Auto,
     /// Nowhere: this node calls others and is called by none; `false` or `"off"` in a file.
@@ -185,18 +173,5 @@ mod tests {
         for bad in ["true", "5369", "\"\"", "\"localhost:5369\"", "[\"::1:5369\"]", "[5369]"] {
             assert!(listen(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_node_listens_on_the_host_of_its_name_unless_told_otherwise() {
-        let name: NodeName = "a@::1".parse().unwrap();
-        let mut tcp = TcpConfig::default();
-        assert_eq!(tcp.listen_on(&name).unwrap(), [ListenOn::Host("[::1]:5369".parse().unwrap())]);
-        tcp.port = 7000;
-        assert_eq!(tcp.listen_on(&name).unwrap(), [ListenOn::Host("[::1]:7000".parse().unwrap())]);
-        tcp.listen = Listen::On(vec!["0.0.0.0:0".parse().unwrap()]);
-        assert_eq!(tcp.listen_on(&name).unwrap(), [ListenOn::Socket("0.0.0.0:0".parse().unwrap())]);
-        tcp.listen = Listen::Off;
-        assert!(tcp.listen_on(&name).unwrap().is_empty());
     }
 }

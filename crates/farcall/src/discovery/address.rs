@@ -1,4 +1,4 @@
-//! What to dial: a host and a port, written `host:port` or `[::1]:5369`.
+//! What to dial: a host and a port, written `host:port` or `[::1]:5369`, and how, if that is said: `tls://host:port`.
 
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -8,11 +8,15 @@ use farcall_proto::peer::NodeName;
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
-/// What to dial: a host name or IP address, and a port. Host names are resolved when they are dialled.
+use crate::driver::Driver;
+
+/// What to dial: a host name or IP address, a port, and optionally the driver. Host names are resolved when they are
+/// dialled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
     host: String,
     port: u16,
+    driver: Option<Driver>,
 }
 
 impl Address {
@@ -39,7 +43,18 @@ impl Address {
         if port == 0 {
             return Err(refused("port 0 cannot be dialled"));
         }
-        Ok(Self { host, port })
+        Ok(Self { host, port, driver: None })
+    }
+
+    /// The same address, dialled with this driver whatever the configuration says.
+    #[must_use]
+    pub fn with_driver(self, driver: Driver) -> Self {
+        Self { driver: Some(driver), ..self }
+    }
+
+    /// The driver it is dialled with; none leaves it to the configuration.
+    pub fn driver(&self) -> Option<Driver> {
+        self.driver
     }
 
     /// The address that the name of a node gives by itself: its host part, and `port_default` unless the host part
@@ -71,6 +86,13 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let refused = |reason| AddressError { given: shortened(text), reason };
+        if let Some((driver, rest)) = text.split_once("://") {
+            let driver = driver.parse().map_err(|_| refused("drivers are tcp and tls"))?;
+            return match rest.contains("://") {
+                true => Err(refused("there are two drivers")),
+                false => rest.parse::<Self>().map(|address| address.with_driver(driver)),
+            };
+        }
         let (host, port) = text.rsplit_once(':').ok_or(refused("there is no port"))?;
         let host = match host.strip_prefix('[') {
             Some(bracketed) => {
@@ -99,6 +121,9 @@ impl TryFrom<SocketAddr> for Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(driver) = self.driver {
+            write!(f, "{driver}://")?;
+        }
         match self.host.contains(':') {
             true => write!(f, "[{}]:{}", self.host, self.port),
             false => write!(f, "{}:{}", self.host, self.port),
@@ -137,8 +162,15 @@ mod tests {
 
     #[test]
     fn an_address_reads_back_as_it_is_written() {
-        for text in ["localhost:5369", "10.0.0.2:1", "[::1]:5369", "[fe80::1%eth0]:65535", "a.b-c.example:80"]
-        {
+        for text in [
+            "localhost:5369",
+            "10.0.0.2:1",
+            "[::1]:5369",
+            "[fe80::1%eth0]:65535",
+            "a.b-c.example:80",
+            "tls://10.0.0.2:5370",
+            "tcp://[::1]:1",
+        ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         let v6: Address = "[::1]:5369".parse().unwrap();
@@ -166,7 +198,9 @@ mod tests {
             ("[a:b:c]:5369", "must be an IPv6"),
             ("beta@host:5369", "no white space"),
             ("a b:5369", "no white space"),
-            ("http://h:5369", "in brackets"),
+            ("http://h:5369", "drivers are"),
+            ("tls://tls://h:5369", "two drivers"),
+            ("tls://h", "no port"),
         ] {
             let error = bad.parse::<Address>().unwrap_err().to_string();
             assert!(error.contains(reason), "{bad:?}: {error}");

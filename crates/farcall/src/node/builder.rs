@@ -9,10 +9,9 @@ use actix::Actor;
 use farcall_proto::link::handshake::{Cookie, Keyring};
 use farcall_proto::peer::{NameError, NodeName};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
 use super::own::Own;
-use super::{Inner, Node};
+use super::{Inner, Node, watch};
 use crate::acceptor::{Acceptors, Stop};
 use crate::access::AccessList;
 use crate::batch::RemoteActor;
@@ -21,9 +20,12 @@ use crate::context::Context;
 use crate::cookie::{CookieFile, CookieFileError};
 use crate::discovery::{Address, AddressError, Discovery};
 use crate::dispatcher::Clients;
+use crate::door::Door;
+use crate::driver::Driver;
 use crate::listener::{Listener, Listening};
 use crate::registry::{RESERVED, RegisterError, Registry, RegistryLimits};
 use crate::rpc::Caller;
+use crate::tls::{Tls, TlsError, TlsMaterial};
 
 /// Puts a node together. Everything has a default but the name.
 #[must_use = "a node begins with start()"]
@@ -31,6 +33,7 @@ pub struct NodeBuilder {
     name: Option<String>,
     config: Config,
     keyring: Option<Keyring>,
+    tls: Option<TlsMaterial>,
     discovery: Option<Arc<dyn Discovery>>,
     problem: Option<StartError>,
 }
@@ -60,6 +63,18 @@ pub enum StartError {
     /// The cookie file cannot be used.
     #[error(transparent)]
     Cookie(#[from] CookieFileError),
+    /// Certificates, keys or authorities cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Plain TCP would be open to a network.
+    #[error(
+        "plain TCP on {address} is open to the network: whoever is on it can read and change what nodes say. Use \
+         driver = \"tls\" (`farcall cert` makes what it needs), or set allow_plaintext = true if the network is trusted"
+    )]
+    Plaintext {
+        /// The address.
+        address: SocketAddr,
+    },
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {error}{}", hint(error))]
     Listen {
@@ -95,11 +110,11 @@ fn hint(error: &io::Error) -> &'static str {
 impl NodeBuilder {
     pub(super) fn new(name: String) -> Self {
         let config = Config::default();
-        Self { name: Some(name), config, keyring: None, discovery: None, problem: None }
+        Self { name: Some(name), config, keyring: None, tls: None, discovery: None, problem: None }
     }
 
     pub(super) fn from_config(config: Config) -> Self {
-        Self { name: None, config, keyring: None, discovery: None, problem: None }
+        Self { name: None, config, keyring: None, tls: None, discovery: None, problem: None }
     }
 
     /// Listens on these addresses instead of the host part of its name; port 0 takes a free one.
@@ -108,9 +123,29 @@ impl NodeBuilder {
         self
     }
 
+    /// Listens for TLS on these addresses; port 0 takes a free one.
+    pub fn listen_tls(mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.config.tls.listen = Listen::On(addresses.into_iter().collect());
+        self
+    }
+
     /// Listens nowhere: this node calls others and is not called.
     pub fn no_listener(mut self) -> Self {
         self.config.tcp.listen = Listen::Off;
+        self.config.tls.listen = Listen::Off;
+        self
+    }
+
+    /// How nodes are dialled whose address does not say.
+    pub fn driver(mut self, driver: Driver) -> Self {
+        self.config.driver = driver;
+        self
+    }
+
+    /// Certificates, keys and authorities as texts, for programs that keep their secrets elsewhere. Otherwise they are
+    /// read from the files of the configuration.
+    pub fn tls(mut self, material: TlsMaterial) -> Self {
+        self.tls = Some(material);
         self
     }
 
@@ -184,8 +219,12 @@ impl NodeBuilder {
         config.name = Some(name.clone());
         config.validate()?;
         let keyring = match self.keyring {
-            Some(keyring) => keyring,
-            None => load_keyring(config.cookie_file.clone()).await?,
+            None if config.needs_cookie() => Some(load_keyring(config.cookie_file.clone()).await?),
+            given => given,
+        };
+        let tls = match config.uses_tls() || self.tls.is_some() {
+            true => Some(load_tls(&name, &config, self.tls).await?),
+            false => None,
         };
         let discovery = self.discovery.unwrap_or_else(|| Arc::new(config.discovery()));
         let limits = RegistryLimits {
@@ -194,7 +233,8 @@ impl NodeBuilder {
             mailbox_bytes_max: config.mailbox_bytes_max,
         };
         let registry = Registry::new(config.access.clone(), limits);
-        let context = Context::new(name, config, keyring, registry, discovery).map_err(StartError::System)?;
+        let context =
+            Context::new(name, config, keyring, tls, registry, discovery).map_err(StartError::System)?;
         let acceptors = Arc::new(Acceptors::default());
         let opened = listen(&context, &acceptors).await?;
         let clients = Clients::new(context.clone(), acceptors.clone());
@@ -205,6 +245,9 @@ impl NodeBuilder {
         let own = Own::new(node.clone()).start();
         let messages = Own::entries().iter().map(crate::batch::Entry::info).collect();
         context.registry.insert(RESERVED, messages, own.recipient())?;
+        if context.tls.is_some() {
+            watch::certificates(&context);
+        }
         Ok(node)
     }
 }
@@ -217,6 +260,19 @@ async fn load_keyring(path: Option<PathBuf>) -> Result<Keyring, StartError> {
     };
     match tokio::task::spawn_blocking(load).await {
         Ok(keyring) => Ok(keyring?),
+        Err(_) => Err(StartError::NoArbiter),
+    }
+}
+
+/// File work and signatures do not belong on an arbiter either.
+async fn load_tls(
+    name: &NodeName,
+    config: &Config,
+    material: Option<TlsMaterial>,
+) -> Result<Tls, StartError> {
+    let (name, config) = (name.clone(), config.clone());
+    match tokio::task::spawn_blocking(move || Tls::new(&name, &config, material)).await {
+        Ok(tls) => Ok(tls?),
         Err(_) => Err(StartError::NoArbiter),
     }
 }
@@ -240,20 +296,43 @@ impl Drop for Opened {
 }
 
 async fn listen(context: &Arc<Context>, acceptors: &Arc<Acceptors>) -> Result<Opened, StartError> {
-    let half_open = Arc::new(Semaphore::new(context.config.half_open_max));
     let mut addresses = Vec::new();
-    for place in context.config.tcp.listen_on(&context.name)? {
-        match place {
-            ListenOn::Socket(address) => addresses.push(address),
-            ListenOn::Host(host) => addresses.push(resolve(&host).await?),
+    for driver in [Driver::Tcp, Driver::Tls] {
+        for place in context.config.listen_on(driver, &context.name)? {
+            let address = match place {
+                ListenOn::Socket(address) => address,
+                ListenOn::Host(host) => resolve(&host).await?,
+            };
+            check_exposure(address, driver, context)?;
+            addresses.push((address, driver));
         }
     }
     let mut opened = Opened::default();
-    for address in addresses {
-        let started = Listener::start_on(address, context, acceptors, &half_open);
+    if addresses.is_empty() {
+        return Ok(opened);
+    }
+    let door = Door::start(context, acceptors).map_err(StartError::System)?;
+    for (address, driver) in addresses {
+        let started = Listener::start_on(address, driver, &door);
         opened.0.push(started.map_err(|error| StartError::Listen { address: address.to_string(), error })?);
     }
     Ok(opened)
+}
+
+/// Whoever opens plain TCP to a network has to say that it is meant.
+fn check_exposure(address: SocketAddr, driver: Driver, context: &Context) -> Result<(), StartError> {
+    match (driver, &context.tls) {
+        (Driver::Tls, Some(tls)) => Ok(tls.can_listen()?),
+        _ if address.ip().is_loopback() => Ok(()),
+        _ if !context.config.allow_plaintext => Err(StartError::Plaintext { address }),
+        _ => {
+            log::warn!(
+                target: "farcall", node:% = context.name, address:% = address;
+                "plain TCP is open to the network (allow_plaintext): what nodes say is neither hidden nor protected"
+            );
+            Ok(())
+        }
+    }
 }
 
 /// The first address of a host name.

@@ -6,6 +6,7 @@ mod function;
 mod guard;
 mod layout;
 mod own;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -30,6 +31,7 @@ use crate::acceptor::{Acceptors, Stop};
 use crate::access::AccessList;
 use crate::batch::RemoteActor;
 use crate::config::Config;
+use crate::driver::Driver;
 use crate::error::CallError;
 use crate::items::Items;
 use crate::listener::Listening;
@@ -39,6 +41,7 @@ use crate::registry::{RESERVED, RegisterError};
 use crate::rpc::{
     AbcastReport, Call, Caller, MultiCall, Named, OpenStream, Promise, RawCall, Remote, Sbcast, Sent, Targets,
 };
+use crate::tls::{TlsError, TlsMaterial};
 
 /// A handle to this process's node. Cloning is cheap; every clone is the same node.
 ///
@@ -85,9 +88,16 @@ impl Node {
         &self.0.caller.context.config
     }
 
-    /// The addresses it listens on, with their real ports.
+    /// The addresses it listens on, with their real ports; those of plain TCP first.
     pub fn listening_on(&self) -> Vec<SocketAddr> {
         self.0.listeners.lock().iter().map(|listening| listening.address).collect()
+    }
+
+    /// The addresses it listens on with this driver, with their real ports.
+    pub fn listening_with(&self, driver: Driver) -> Vec<SocketAddr> {
+        let listeners = self.0.listeners.lock();
+        let of_driver = listeners.iter().filter(|listening| listening.driver == driver);
+        of_driver.map(|listening| listening.address).collect()
     }
 
     // ----- names -----
@@ -150,6 +160,30 @@ impl Node {
     /// Accepts and uses these cookies in handshakes from now on; connections that are up stay.
     pub fn set_keyring(&self, keyring: Keyring) {
         self.0.caller.context.set_keyring(keyring);
+    }
+
+    /// Reads the files of `[tls]` again. Handshakes from now on use them; connections that are up stay, also those
+    /// of peers whose certificates the new files do not believe ([`kill_acceptors`](Node::kill_acceptors) and
+    /// [`kill_clients`](Node::kill_clients) end those). A SIGHUP does the same, unless `tls.reload_on_sighup` is off.
+    ///
+    /// # Errors
+    /// [`TlsError`]: everything is as before.
+    ///
+    /// # Cancel safety
+    /// Dropped before the end, the files may still be taken.
+    pub async fn reload_tls(&self) -> Result<(), TlsError> {
+        watch::reload(&self.0.caller.context).await
+    }
+
+    /// Uses these certificates, keys and authorities in handshakes from now on, in place of those it was built with.
+    ///
+    /// # Errors
+    /// [`TlsError`]: everything is as before.
+    pub fn set_tls(&self, material: TlsMaterial) -> Result<(), TlsError> {
+        match &self.0.caller.context.tls {
+            Some(tls) => tls.replace(material),
+            None => Err(TlsError::NoFiles("does not use TLS")),
+        }
     }
 
     // ----- verbs -----
@@ -446,6 +480,9 @@ impl Node {
     pub fn metrics(&self) -> MetricsSnapshot {
         let context = &self.0.caller.context;
         context.metrics.names.set(context.registry.len() as u64);
+        context.metrics.stranger_sources.set(context.gate.lock().sources() as u64);
+        let left = context.tls.as_ref().and_then(crate::tls::Tls::expires_in).unwrap_or_default();
+        context.metrics.certificate_left_s.set(left.as_secs());
         context.metrics.snapshot()
     }
 

@@ -8,14 +8,12 @@ use farcall::error::{Failure, NotSent};
 use farcall::prelude::*;
 use farcall::{Address, FileMap, NameError, StartError, StaticMap};
 
-use crate::fixture::{Add, Counter, Total, any_port, builder, cookie, eventually, nodes, target};
+use crate::fixture::{Add, Counter, Total, any_port, builder, eventually, named, nodes, on, target};
 
 /// A node with a counter at the IPv6 loopback address.
 async fn on_v6(name: &str, listen: &str, v6_only: bool) -> Node {
-    let node = Node::builder(name)
-        .listen([listen.parse().unwrap()])
-        .cookie(cookie())
-        .configure(|config| config.tcp.v6_only = v6_only)
+    let node = on(named(name), [listen.parse().unwrap()])
+        .configure(|config| (config.tcp.v6_only, config.allow_plaintext) = (v6_only, true))
         .start()
         .await
         .unwrap();
@@ -54,7 +52,11 @@ async fn the_host_part_of_a_name_says_where_to_dial_when_nothing_else_does() {
     let beta_node = builder("beta").start().await.unwrap();
     beta_node.register("counter", Counter::default().start()).unwrap().keep();
     let port = beta_node.listening_on()[0].port();
-    let alpha = builder("alpha").configure(|config| config.tcp.port = port).start().await.unwrap();
+    let alpha = builder("alpha")
+        .configure(|config| (config.tcp.port, config.tls.port) = (port, port))
+        .start()
+        .await
+        .unwrap();
     assert_eq!(alpha.call(&target(&beta_node), "counter", Total).await.unwrap(), 0);
 }
 
@@ -63,7 +65,7 @@ async fn a_name_without_a_host_is_refused_where_it_is_read() {
     for bad in ["alpha", "", "@", "alpha@", "@127.0.0.1", "a b@h"] {
         assert!(bad.parse::<NodeName>().is_err(), "{bad:?}");
         assert!(bad.parse::<Target>().is_err(), "{bad:?}");
-        let started = Node::builder(bad).cookie(cookie()).start().await;
+        let started = named(bad).start().await;
         assert!(matches!(started, Err(StartError::Name(_))), "{bad:?}");
     }
     let error: NameError = "alpha".parse::<NodeName>().unwrap_err();
@@ -75,7 +77,7 @@ async fn a_node_without_listener_calls_others_and_itself() {
     let nodes = nodes(1).await;
     let beta = target(&nodes[0]);
     let address = nodes[0].listening_on()[0].to_string();
-    let alpha = Node::builder("alpha@127.0.0.1").no_listener().cookie(cookie());
+    let alpha = named("alpha@127.0.0.1");
     let alpha = alpha.node(beta.node().as_str(), address).start().await.unwrap();
     assert!(alpha.listening_on().is_empty());
     alpha.register("counter", Counter::default().start()).unwrap().keep();
@@ -89,25 +91,24 @@ async fn a_node_without_listener_calls_others_and_itself() {
 async fn a_port_that_is_taken_is_named_at_start_and_another_address_is_no_conflict() {
     let first = builder("first").start().await.unwrap();
     let taken = first.listening_on()[0];
-    let Err(error) = Node::builder("second@127.0.0.1").listen([taken]).cookie(cookie()).start().await else {
+    let Err(error) = on(named("second@127.0.0.1"), [taken]).start().await else {
         panic!("two nodes cannot listen on {taken}")
     };
     assert!(matches!(error, StartError::Listen { .. }));
     assert!(error.to_string().contains(&taken.to_string()), "{error}");
     assert!(error.to_string().contains("is another node running there?"), "{error}");
     let elsewhere = ([127, 0, 0, 2], taken.port()).into();
-    Node::builder("third@127.0.0.2").listen([elsewhere]).cookie(cookie()).start().await.unwrap();
+    on(named("third@127.0.0.2"), [elsewhere]).start().await.unwrap();
 
     let v6 = on_v6("fourth@::1", "[::1]:0", true).await;
     let taken = v6.listening_on()[0];
-    let again = Node::builder("fifth@::1").listen([taken]).cookie(cookie()).start().await;
+    let again = on(named("fifth@::1"), [taken]).start().await;
     assert!(matches!(again, Err(StartError::Listen { .. })));
 }
 
 #[actix::test]
 async fn a_node_listens_on_every_address_it_was_given() {
-    let node =
-        Node::builder("both@127.0.0.1").listen([any_port(), "[::1]:0".parse().unwrap()]).cookie(cookie());
+    let node = on(named("both@127.0.0.1"), [any_port(), "[::1]:0".parse().unwrap()]);
     let node = node.start().await.unwrap();
     node.register("counter", Counter::default().start()).unwrap().keep();
     for (name, address) in ["a", "b"].iter().zip(node.listening_on()) {

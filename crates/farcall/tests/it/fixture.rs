@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use farcall::prelude::*;
-use farcall::{Cookie, NodeBuilder};
+use farcall::{Cookie, Driver, NodeBuilder};
+
+use crate::pki::authority;
 
 /// Adds and tells the total.
 #[farcall::message(result = u64)]
@@ -120,9 +122,35 @@ pub fn cookie() -> Cookie {
     Cookie::new(b"a cookie for tests only, 32 bytes").unwrap()
 }
 
+/// Everything in this folder is run with each driver: its name stands in that of the binary.
+pub fn driver() -> Driver {
+    match env!("CARGO_CRATE_NAME") {
+        "it" => Driver::Tcp,
+        "it_tls" => Driver::Tls,
+        other => panic!("with which driver is {other} run?"),
+    }
+}
+
+/// A node that does not listen yet, with whatever the driver needs.
+pub fn named(name: &str) -> NodeBuilder {
+    let builder = Node::builder(name).no_listener().cookie(cookie()).driver(driver());
+    match (driver(), name.parse::<NodeName>()) {
+        (Driver::Tls, Ok(_)) => builder.tls(authority().material(name)),
+        _ => builder,
+    }
+}
+
+/// A node that listens there, with the driver of this run.
+pub fn on(builder: NodeBuilder, addresses: impl IntoIterator<Item = SocketAddr>) -> NodeBuilder {
+    match driver() {
+        Driver::Tcp => builder.listen(addresses),
+        Driver::Tls => builder.listen_tls(addresses),
+    }
+}
+
 /// A node on a free port of 127.0.0.1.
 pub fn builder(name: &str) -> NodeBuilder {
-    Node::builder(format!("{name}@127.0.0.1")).listen([any_port()]).cookie(cookie())
+    on(named(&format!("{name}@127.0.0.1")), [any_port()])
 }
 
 /// Any free port of 127.0.0.1.

@@ -12,6 +12,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::fixture::{Add, Counter, PhoneBook, Total, builder, eventually};
+use crate::pki::pass_on;
 
 /// What the child says before the address it listens on.
 const LISTENING: &str = "listening on ";
@@ -35,7 +36,9 @@ struct Frozen(Child);
 
 impl Frozen {
     async fn start(phone_book: &PhoneBook) -> Self {
-        let mut process = Command::new(std::env::current_exe().unwrap())
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        pass_on(&mut command);
+        let mut process = command
             .args(["frozen::child", "--exact", "--ignored", "--nocapture"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

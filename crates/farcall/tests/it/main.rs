@@ -26,6 +26,8 @@ mod keys;
 mod local;
 mod many;
 mod one_at_a_time;
+#[path = "../support/pki.rs"]
+mod pki;
 mod promises;
 mod proxy;
 mod raw;

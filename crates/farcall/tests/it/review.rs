@@ -8,7 +8,8 @@ use farcall::rpc::RawMessage;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::fixture::{
-    Add, Block, Count, Counter, Echo, PhoneBook, Sleep, Total, any_port, builder, eventually, pair, pair_with,
+    Add, Block, Count, Counter, Echo, PhoneBook, Sleep, Total, any_port, builder, eventually, named, on,
+    pair, pair_with,
 };
 
 /// Cannot be written.
@@ -252,7 +253,7 @@ async fn a_node_that_cannot_listen_everywhere_listens_nowhere() {
     drop(free);
     let taken = std::net::TcpListener::bind(any_port()).unwrap();
     let addresses = [first, taken.local_addr().unwrap()];
-    let started = builder("alpha").listen(addresses).start().await;
+    let started = on(named("alpha@127.0.0.1"), addresses).start().await;
     assert!(matches!(started, Err(farcall::StartError::Listen { .. })));
     eventually("the first port is free again", || std::net::TcpListener::bind(first).is_ok()).await;
 }

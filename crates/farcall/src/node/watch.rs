@@ -1,0 +1,86 @@
+//! Looks after the certificate of a node while it runs: says ahead of time that it ends, and reads new files on SIGHUP.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::context::Context;
+use crate::tls::{Tls, TlsError, span};
+
+/// How often the end of the certificate is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
+/// Between two warnings: as often as somebody reads logs.
+const WARN_EVERY: u32 = 24;
+
+/// Begins to look after the certificates of a node, until it shuts down.
+pub(super) fn certificates(context: &Arc<Context>) {
+    let weak = Arc::downgrade(context);
+    actix_rt::spawn(watch_end(weak.clone()));
+    if context.config.tls.reload_on_sighup {
+        actix_rt::spawn(reload_on_sighup(weak));
+    }
+}
+
+async fn watch_end(context: Weak<Context>) {
+    let mut looks = 0;
+    while let Some(context) = context.upgrade().filter(|context| !context.is_draining()) {
+        if looks % WARN_EVERY == 0 {
+            warn_of_end(&context);
+        }
+        looks = looks.wrapping_add(1);
+        drop(context);
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Says when the certificate ends, if that is soon.
+fn warn_of_end(context: &Context) {
+    let Some(left) = context.tls.as_ref().and_then(Tls::expires_in) else { return };
+    let soon = context.config.tls.expiry_warning;
+    let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+    if left.is_zero() {
+        log::error!(
+            target: "farcall", node:% = context.name;
+            "the certificate has ended: peers refuse new connections. `farcall cert node` makes a new one"
+        );
+    } else if left <= soon {
+        log::warn!(target: "farcall", node:% = context.name; "the certificate ends in {}", span(seconds));
+    }
+}
+
+async fn reload_on_sighup(context: Weak<Context>) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    loop {
+        let Some(drained) = context.upgrade() else { return };
+        tokio::select! {
+            () = drained.drained() => return,
+            received = hangups.recv() => if received.is_none() { return },
+        }
+        // The error is in the log; the old files stay in use.
+        let _ = reload(&drained).await;
+    }
+}
+
+/// Reads the files again, away from the arbiter.
+pub(super) async fn reload(context: &Arc<Context>) -> Result<(), TlsError> {
+    let own = context.clone();
+    let read = move || match &own.tls {
+        Some(tls) => tls.reload(),
+        None => Err(TlsError::NoFiles("does not use TLS")),
+    };
+    let result = match tokio::task::spawn_blocking(read).await {
+        Ok(result) => result,
+        Err(_) => Err(TlsError::NoFiles("is being torn down")),
+    };
+    match &result {
+        Ok(()) => {
+            log::info!(target: "farcall", node:% = context.name; "TLS files are read again");
+            warn_of_end(context);
+        }
+        Err(error) => log::error!(
+            target: "farcall", node:% = context.name; "TLS files are not used, the old ones stay: {error}"
+        ),
+    }
+    result
+}

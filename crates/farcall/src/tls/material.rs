@@ -1,0 +1,193 @@
+//! Certificates, keys and lists as they are read: from files, or from texts that a program keeps elsewhere.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use zeroize::Zeroizing;
+
+use super::error::TlsError;
+use crate::config::TlsConfig;
+
+/// What TLS is made from: this node's certificate and key, the authorities it believes, and lists of revoked
+/// certificates. All of it is PEM.
+///
+/// ```no_run
+/// # fn secret(name: &str) -> Vec<u8> { unimplemented!() }
+/// use farcall::{Node, TlsMaterial};
+///
+/// let material = TlsMaterial::new()
+///     .identity(&secret("node.pem"), &secret("node-key.pem"))?
+///     .authority(&secret("ca.pem"))?;
+/// let node = Node::builder("alpha@10.0.0.1").tls(material);
+/// # Ok::<(), farcall::TlsError>(())
+/// ```
+#[derive(Default)]
+pub struct TlsMaterial {
+    pub(super) identity: Option<Identity>,
+    pub(super) authorities: Vec<CertificateDer<'static>>,
+    pub(super) revoked: Vec<CertificateRevocationListDer<'static>>,
+}
+
+/// A certificate with those between it and its authority, and its key.
+pub(super) struct Identity {
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
+}
+
+impl Clone for TlsMaterial {
+    fn clone(&self) -> Self {
+        let identity = self.identity.as_ref();
+        let identity = identity.map(|own| Identity { chain: own.chain.clone(), key: own.key.clone_key() });
+        Self { identity, authorities: self.authorities.clone(), revoked: self.revoked.clone() }
+    }
+}
+
+impl std::fmt::Debug for TlsMaterial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsMaterial").field("authorities", &self.authorities.len()).finish_non_exhaustive()
+    }
+}
+
+impl TlsMaterial {
+    /// The most certificates in a chain, authorities, or lists in one file.
+    pub const ITEMS_MAX: usize = 64;
+    /// The largest file, in bytes.
+    pub const FILE_BYTES_MAX: u64 = 1 << 20;
+
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With this certificate (those between it and its authority may follow in the same text) and its key.
+    ///
+    /// # Errors
+    /// [`TlsError`] if either is not there or does not read.
+    pub fn identity(self, certificate_pem: &[u8], key_pem: &[u8]) -> Result<Self, TlsError> {
+        self.identity_from("the certificate", certificate_pem, "the key", key_pem)
+    }
+
+    /// Believing these authorities too.
+    ///
+    /// # Errors
+    /// [`TlsError`] if there is none, or one does not read.
+    pub fn authority(self, ca_pem: &[u8]) -> Result<Self, TlsError> {
+        self.authority_from("the authority", ca_pem)
+    }
+
+    /// With these lists of revoked certificates too.
+    ///
+    /// # Errors
+    /// [`TlsError`] if there is none, or one does not read.
+    pub fn revocation_list(self, crl_pem: &[u8]) -> Result<Self, TlsError> {
+        self.revoked_from("the revocation list", crl_pem)
+    }
+
+    /// Reads the files of a configuration. It blocks for as long as the file system does.
+    pub(crate) fn read(config: &TlsConfig) -> Result<Self, TlsError> {
+        let mut material = Self::default();
+        match (&config.certificate, &config.key) {
+            (Some(certificate), Some(key)) => {
+                check_privacy(key)?;
+                let (certificate_pem, key_pem) =
+                    (file("tls.certificate", certificate)?, file("tls.key", key)?);
+                let (named, key_named) = (name("tls.certificate", certificate), name("tls.key", key));
+                material = material.identity_from(&named, &certificate_pem, &key_named, &key_pem)?;
+            }
+            (None, None) => {}
+            (Some(_), None) => return Err(missing("tls.key", "tls.certificate is")),
+            (None, Some(_)) => return Err(missing("tls.certificate", "tls.key is")),
+        }
+        for path in &config.ca {
+            material = material.authority_from(&name("tls.ca", path), &file("tls.ca", path)?)?;
+        }
+        for path in &config.crl {
+            material = material.revoked_from(&name("tls.crl", path), &file("tls.crl", path)?)?;
+        }
+        Ok(material)
+    }
+
+    fn identity_from(
+        mut self,
+        named: &str,
+        certificate_pem: &[u8],
+        key_named: &str,
+        key_pem: &[u8],
+    ) -> Result<Self, TlsError> {
+        let chain = items::<CertificateDer<'static>>(named, "certificate", certificate_pem)?;
+        let key = match PrivateKeyDer::from_pem_slice(key_pem) {
+            Ok(key) => key,
+            Err(rustls::pki_types::pem::Error::NoItemsFound) => {
+                return Err(TlsError::Empty { source_name: key_named.to_owned(), what: "private key" });
+            }
+            // Its text may hold a part of the key.
+            Err(_) => return Err(malformed(key_named, "private key", "it is no PEM".to_owned())),
+        };
+        self.identity = Some(Identity { chain, key });
+        Ok(self)
+    }
+
+    fn authority_from(mut self, named: &str, pem: &[u8]) -> Result<Self, TlsError> {
+        self.authorities.extend(items::<CertificateDer<'static>>(named, "certificate", pem)?);
+        Ok(self)
+    }
+
+    fn revoked_from(mut self, named: &str, pem: &[u8]) -> Result<Self, TlsError> {
+        let lists = items::<CertificateRevocationListDer<'static>>(named, "revocation list", pem)?;
+        self.revoked.extend(lists);
+        Ok(self)
+    }
+}
+
+pub(super) fn missing(key: &'static str, why: &'static str) -> TlsError {
+    TlsError::Missing { key, why }
+}
+
+pub(super) fn malformed(source_name: &str, what: &'static str, reason: String) -> TlsError {
+    TlsError::Malformed { source_name: source_name.to_owned(), what, reason }
+}
+
+fn items<T: PemObject>(named: &str, what: &'static str, pem: &[u8]) -> Result<Vec<T>, TlsError> {
+    let items = T::pem_slice_iter(pem).take(TlsMaterial::ITEMS_MAX).collect::<Result<Vec<_>, _>>();
+    match items {
+        Ok(items) if items.is_empty() => Err(TlsError::Empty { source_name: named.to_owned(), what }),
+        Ok(items) => Ok(items),
+        Err(error) => Err(malformed(named, what, error.to_string())),
+    }
+}
+
+fn name(key: &str, path: &Path) -> String {
+    format!("{key}: {}", path.display())
+}
+
+fn file(key: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    let unreadable = |reason| TlsError::Unreadable { source_name: name(key, path), reason };
+    // Opening a named pipe would wait for its writer.
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::other("it is no regular file")));
+    }
+    let file = File::open(path).map_err(unreadable)?;
+    // Room for all of it from the start: a buffer that grows would leave parts of a key behind.
+    let size = usize::try_from(file.metadata().map_err(unreadable)?.len()).unwrap_or(usize::MAX);
+    let limit = usize::try_from(TlsMaterial::FILE_BYTES_MAX).unwrap_or(usize::MAX);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size.min(limit) + 1));
+    file.take(TlsMaterial::FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    match bytes.len() > limit {
+        true => Err(TlsError::TooLarge { source_name: name(key, path) }),
+        false => Ok(bytes),
+    }
+}
+
+/// A key that everybody can use may be anybody's. Its group may read it: that is how containers are given secrets.
+fn check_privacy(path: &PathBuf) -> Result<(), TlsError> {
+    let unreadable = |reason| TlsError::Unreadable { source_name: name("tls.key", path), reason };
+    let mode = fs::metadata(path).map_err(unreadable)?.mode() & 0o7777;
+    match mode & 0o027 {
+        0 => Ok(()),
+        _ => Err(TlsError::KeyOpen { path: path.clone(), mode }),
+    }
+}

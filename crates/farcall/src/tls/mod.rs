@@ -1,0 +1,210 @@
+//! TLS as farcall uses it: who this node is, whom it believes, and new files without a lost connection.
+//!
+//! ```text
+//! files or texts ─▶ TlsMaterial ─▶ Loaded ─▶ every new handshake       live connections keep what they began with
+//! ```
+//! Sessions are never resumed: a certificate that was revoked or ran out must not come back through an old ticket.
+
+mod error;
+mod facts;
+mod handshake;
+mod material;
+mod stream;
+mod verify;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use farcall_proto::peer::NodeName;
+use parking_lot::RwLock;
+use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
+use rustls::server::NoServerSessionStorage;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
+
+pub use error::TlsError;
+pub(crate) use facts::span;
+pub(crate) use handshake::{Channel, TlsHandshakeError};
+pub use material::TlsMaterial;
+pub(crate) use stream::TlsStream;
+
+use self::facts::Facts;
+use self::material::{Identity, missing};
+use self::verify::{Chain, OfDialler};
+use crate::config::{Auth, Config, TlsConfig, TlsVersion};
+
+/// Both ends must mean this protocol, whatever else speaks TLS on the port.
+const ALPN: &[u8] = b"farcall/1";
+
+/// TLS of one node.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    node: NodeName,
+    cluster: Arc<str>,
+    config: TlsConfig,
+    /// Whether it reads files; else the program gives it texts.
+    from_files: bool,
+    loaded: RwLock<Arc<Loaded>>,
+}
+
+/// What handshakes use until it is replaced.
+#[derive(Debug)]
+struct Loaded {
+    /// None without a certificate: such a node only dials.
+    server: Option<Arc<ServerConfig>>,
+    /// Without a verifier of use: each dial has its own, for the node it means.
+    client: ClientConfig,
+    chain: Option<Arc<Chain>>,
+    own: Option<Facts>,
+}
+
+impl Tls {
+    /// TLS as the configuration says; the material is read from its files unless it is given.
+    pub(crate) fn new(
+        node: &NodeName,
+        config: &Config,
+        material: Option<TlsMaterial>,
+    ) -> Result<Self, TlsError> {
+        let from_files = material.is_none();
+        let material = material.map_or_else(|| TlsMaterial::read(&config.tls), Ok)?;
+        let (node, cluster) = (node.clone(), Arc::<str>::from(config.cluster.as_str()));
+        let loaded = Loaded::new(material, &config.tls, &node, &cluster)?;
+        let (config, loaded) = (config.tls.clone(), RwLock::new(Arc::new(loaded)));
+        Ok(Self { node, cluster, config, from_files, loaded })
+    }
+
+    /// Reads the files again; handshakes from now on use them. After an error everything is as before.
+    pub(crate) fn reload(&self) -> Result<(), TlsError> {
+        if !self.from_files {
+            return Err(TlsError::NoFiles(
+                "got its certificates from the program, which can give it new ones",
+            ));
+        }
+        self.replace(TlsMaterial::read(&self.config)?)
+    }
+
+    /// Handshakes from now on use this. After an error everything is as before.
+    pub(crate) fn replace(&self, material: TlsMaterial) -> Result<(), TlsError> {
+        let loaded = Loaded::new(material, &self.config, &self.node, &self.cluster)?;
+        *self.loaded.write() = Arc::new(loaded);
+        Ok(())
+    }
+
+    /// What a peer must show.
+    pub(crate) fn auth(&self) -> Auth {
+        self.config.auth
+    }
+
+    /// Whether connections can be accepted.
+    pub(crate) fn can_listen(&self) -> Result<(), TlsError> {
+        match self.loaded.read().server {
+            Some(_) => Ok(()),
+            None => Err(missing("tls.certificate", "whoever listens for TLS needs one")),
+        }
+    }
+
+    /// How long this node's certificate still holds: nothing without one, zero if it is over.
+    pub(crate) fn expires_in(&self) -> Option<Duration> {
+        let loaded = self.loaded.read();
+        loaded.own.as_ref().map(|own| own.left(SystemTime::now()).unwrap_or_default())
+    }
+}
+
+impl Loaded {
+    fn new(
+        material: TlsMaterial,
+        config: &TlsConfig,
+        node: &NodeName,
+        cluster: &str,
+    ) -> Result<Self, TlsError> {
+        let auth = config.auth;
+        if auth.needs_certificate() {
+            let why = "tls.auth asks every node for a certificate";
+            if material.identity.is_none() {
+                return Err(missing("tls.certificate", why));
+            }
+            if material.authorities.is_empty() {
+                return Err(missing("tls.ca", "tls.auth asks peers for certificates of an authority"));
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let chain = match material.authorities.is_empty() {
+            true => None,
+            false => Some(Arc::new(Chain::new(&material, provider.signature_verification_algorithms)?)),
+        };
+        let own = material.identity.as_ref().map(|own| check_own(own, auth, node, cluster)).transpose()?;
+        let versions: &[&SupportedProtocolVersion] = match config.version_min {
+            TlsVersion::V1_3 => &[&TLS13],
+            TlsVersion::V1_2 => &[&TLS13, &TLS12],
+        };
+        let server = match &material.identity {
+            Some(own) => {
+                let asked = chain.clone().filter(|_| auth.needs_certificate());
+                Some(Arc::new(server(own, asked, provider.clone(), versions)?))
+            }
+            None => None,
+        };
+        let client = client(material.identity, provider, versions)?;
+        Ok(Self { server, client, chain, own })
+    }
+}
+
+/// A certificate that no peer would believe is found out here, not by them.
+fn check_own(own: &Identity, auth: Auth, node: &NodeName, cluster: &str) -> Result<Facts, TlsError> {
+    let first = own.chain.first().ok_or(missing("tls.certificate", "there is none in the file"))?;
+    let unread = |reason| material::malformed("tls.certificate", "certificate", reason);
+    let facts = Facts::read(first).map_err(unread)?;
+    if let Some(what) = facts.not_now(SystemTime::now()) {
+        return Err(TlsError::NotNow { what });
+    }
+    if auth.needs_certificate() && !facts.names.vouches_for(cluster, node) {
+        return Err(TlsError::WrongName { node: node.clone(), names: facts.names });
+    }
+    Ok(facts)
+}
+
+fn mismatch(error: rustls::Error) -> TlsError {
+    match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::KeyMismatch,
+        error => TlsError::Setup(error),
+    }
+}
+
+fn server(
+    own: &Identity,
+    asked: Option<Arc<Chain>>,
+    provider: Arc<CryptoProvider>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ServerConfig, TlsError> {
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
+    let builder = match asked {
+        Some(chain) => builder.with_client_cert_verifier(Arc::new(OfDialler { chain })),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(own.chain.clone(), own.key.clone_key()).map_err(mismatch)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    // Without it, what TLS 1.2 exports is not of this session alone (RFC 7627, RFC 9266).
+    config.require_ems = true;
+    Ok(config)
+}
+
+fn client(
+    own: Option<Identity>,
+    provider: Arc<CryptoProvider>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
+    // Believes nobody until a dial says whom it means.
+    let builder = builder.with_root_certificates(rustls::RootCertStore::empty());
+    let mut config = match own {
+        Some(own) => builder.with_client_auth_cert(own.chain, own.key).map_err(mismatch)?,
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
+    config.require_ems = true;
+    Ok(config)
+}
