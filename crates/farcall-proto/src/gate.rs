@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! accepted ─▶ what its source may have ─▶ what all may have ─▶ Pass ─▶ handshake ─▶ Proved: the tokens come back
-//!                     │                          │                         │
+//!                     │                          │                         ├─▶ Silent: the same, nothing was done
 //!                     ▼                          ▼                         ├─▶ Gone: they stay spent
 //!               refused, nothing is spent, nothing is noted                └─▶ Failed: and the source is delayed
 //! ```
@@ -59,7 +59,10 @@ pub enum Leaving {
     /// Its peer proved who it is, even if it was then declined: the tokens are given back, and the failed handshakes of its
     /// source are forgotten.
     Proved,
-    /// Its peer closed it and had not said a byte, as a health check does: the tokens stay spent, and that is all.
+    /// Its peer closed it and had not said a byte, as a health check does: nothing was worked out for it, and the tokens
+    /// are given back.
+    Silent,
+    /// Nothing is to be held against its peer, and there was work with it: the tokens stay spent, and that is all.
     Gone,
     /// Everything else, silence until the deadline included: the tokens stay spent, and the source is delayed.
     Failed,
@@ -162,19 +165,20 @@ impl Gate {
     pub fn leave(&mut self, pass: Pass, how: Leaving, now: Instant) {
         let now = self.advance(now);
         self.half_open = self.half_open.saturating_sub(1);
-        if how == Leaving::Proved {
+        let free = matches!(how, Leaving::Proved | Leaving::Silent);
+        if free {
             self.tokens.give_back(now);
         }
         let Some(source) = pass.source else { return };
         // It is there, with this connection in it, unless the pass is another gate's.
         let Some(history) = self.sources.half_open(source) else { return };
         history.half_open -= 1;
+        if free {
+            history.tokens.give_back(now);
+        }
         match how {
-            Leaving::Proved => {
-                history.tokens.give_back(now);
-                history.prove();
-            }
-            Leaving::Gone => {}
+            Leaving::Proved => history.prove(),
+            Leaving::Silent | Leaving::Gone => {}
             Leaving::Failed => history.fail(&self.limits, now),
         }
         self.sources.close(source, &self.limits, now);

@@ -347,17 +347,31 @@ async fn open(context: &Context, node: &NodeName) -> Result<Proven, NotSent> {
         NotSent::ConnectFailed(why.into())
     };
     let _turn = tokio::time::timeout_at(deadline, context.turns.take(node)).await.map_err(|_| busy())?;
-    let (stream, driver) = dial(context, node, deadline).await?;
-    let limit = context.config.handshake_timeout;
-    let handshake = handshaking::initiate(stream, driver, context, node.clone());
-    let why = match tokio::time::timeout(limit, handshake).await {
-        Ok(Ok(proven)) => return Ok(proven),
-        Ok(Err(error)) => format!("{node}: {error}"),
-        Err(_) => format!("{node} accepted the connection and said nothing useful for {limit:?}"),
-    };
-    context.metrics.handshakes_failed.up();
-    Err(NotSent::HandshakeFailed(why.into()))
+    let mut pauses = TURNED_AWAY.into_iter();
+    loop {
+        let (stream, driver) = dial(context, node, deadline).await?;
+        let limit = context.config.handshake_timeout;
+        let handshake = handshaking::initiate(stream, driver, context, node.clone());
+        let why = match tokio::time::timeout(limit, handshake).await {
+            Ok(Ok(proven)) => return Ok(proven),
+            Ok(Err(error)) => match pauses.next().filter(|_| error.is_silent()) {
+                // The door of a node that is crowded was closed before anything was said.
+                Some(pause) => {
+                    tokio::time::sleep(pause).await;
+                    continue;
+                }
+                None => format!("{node}: {error}"),
+            },
+            Err(_) => format!("{node} accepted the connection and said nothing useful for {limit:?}"),
+        };
+        context.metrics.handshakes_failed.up();
+        return Err(NotSent::HandshakeFailed(why.into()));
+    }
 }
+
+/// How long to wait until knocking again at a door that was closed without a word.
+const TURNED_AWAY: [Duration; 3] =
+    [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(200)];
 
 /// Tries every address of the node, best first, until one answers or the time is over.
 async fn dial(

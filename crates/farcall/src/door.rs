@@ -151,7 +151,9 @@ async fn greet(
     };
     let limit = context.config.handshake_timeout;
     let handshake = handshaking::respond(stream, driver, context, admission);
-    let (how, reason, why) = match tokio::time::timeout(limit, handshake).await {
+    // Held until the end: whoever sees its connection closed is not counted any more.
+    tokio::pin!(handshake);
+    let (how, reason, why) = match tokio::time::timeout(limit, handshake.as_mut()).await {
         Ok(Ok(proven)) => {
             visitor.leave(Leaving::Proved);
             return arrived(proven, from, driver, context);
@@ -172,6 +174,7 @@ async fn greet(
 fn verdict(error: &Error) -> Leaving {
     match error {
         error if error.is_of_one_of_us() => Leaving::Proved,
+        error if error.is_silent() => Leaving::Silent,
         error if error.is_harmless() => Leaving::Gone,
         _ => Leaving::Failed,
     }

@@ -28,7 +28,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Protocol(#[from] HandshakeError),
     #[error("the connection ended during the handshake: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     #[error(transparent)]
     Tls(#[from] TlsHandshakeError),
     #[error("the peer closed the connection during the handshake")]
@@ -40,6 +40,16 @@ pub(crate) enum Error {
     Random(#[from] getrandom::Error),
     #[error("this node has no {0}, which this connection needs")]
     Unprepared(&'static str),
+}
+
+impl From<io::Error> for Error {
+    /// What a session says of its own, and the alerts of its peer, are about TLS.
+    fn from(error: io::Error) -> Self {
+        match error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+            true => Self::Tls(TlsHandshakeError::Io { error, silent: false }),
+            false => Self::Io(error),
+        }
+    }
 }
 
 impl Error {
@@ -65,14 +75,21 @@ impl Error {
         }
     }
 
-    /// Whether there is nothing to hold against the peer: it said nothing, or is only of another version.
-    pub(crate) fn is_harmless(&self) -> bool {
+    /// Whether the peer went away without a word.
+    pub(crate) fn is_silent(&self) -> bool {
         match self {
             Self::Closed { silent } => *silent,
             Self::Tls(error) => error.is_silent(),
+            _ => false,
+        }
+    }
+
+    /// Whether there is nothing to hold against the peer: it is only of another version, or the fault is ours.
+    pub(crate) fn is_harmless(&self) -> bool {
+        match self {
             Self::Protocol(error) => matches!(error, HandshakeError::NoCommonVersion { .. }),
             Self::Random(_) | Self::Unprepared(_) => true,
-            Self::Io(_) => false,
+            _ => false,
         }
     }
 }
@@ -183,10 +200,13 @@ where
             out.clear();
         }
         let Some(frame) = framer.next_frame()? else {
-            let bytes = io.read(&mut chunk).await?;
-            if bytes == 0 {
-                return Err(Error::Closed { silent });
-            }
+            let bytes = match io.read(&mut chunk).await {
+                Ok(0) => return Err(Error::Closed { silent }),
+                Err(error) if silent && error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Err(Error::Closed { silent });
+                }
+                read => read?,
+            };
             silent = false;
             framer.feed(chunk.get(..bytes).unwrap_or_default());
             continue;

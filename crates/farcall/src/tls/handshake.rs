@@ -5,13 +5,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use farcall_proto::identity::{CertificateNames, host_without_port};
 use farcall_proto::link::handshake::{Cookie, Keyring};
 use farcall_proto::peer::NodeName;
 use rustls::pki_types::ServerName;
-use rustls::{CommonState, Connection};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustls::{AlertDescription, CertificateError, CommonState, Connection, OtherError};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -40,7 +41,7 @@ impl Channel {
 /// Why a TLS handshake did not end well.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsHandshakeError {
-    #[error("TLS: {error}")]
+    #[error("TLS: {}", told(error))]
     Io {
         error: io::Error,
         /// The peer had said nothing at all.
@@ -54,6 +55,56 @@ pub(crate) enum TlsHandshakeError {
     Session(#[from] rustls::Error),
     #[error("this node listens for TLS and has no certificate")]
     NoCertificate,
+}
+
+/// As a person reads it: what is wrong with a certificate, without the shape of the error around it.
+fn told(error: &io::Error) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why)))) => {
+            format!("the peer's certificate is not believed: {why}")
+        }
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            format!("the peer's certificate is not believed: {}", why_not(why))
+        }
+        Some(rustls::Error::NoCertificatesPresented) => "the peer showed no certificate".to_owned(),
+        Some(rustls::Error::AlertReceived(alert)) => format!("the peer refused: {}", alert_text(*alert)),
+        Some(error) => error.to_string(),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "the peer closed the connection during the handshake".to_owned()
+        }
+        None => error.to_string(),
+    }
+}
+
+fn why_not(error: &CertificateError) -> String {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has ended",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it has not begun yet: are the clocks right?"
+        }
+        CertificateError::Revoked => "it was revoked",
+        CertificateError::UnknownIssuer => "no authority of tls.ca gave it out",
+        CertificateError::InvalidPurpose => "it is not for this purpose (server and client authentication)",
+        other => return other.to_string(),
+    }
+    .to_owned()
+}
+
+fn alert_text(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::CertificateExpired => "our certificate has ended, or its clock is wrong".to_owned(),
+        AlertDescription::CertificateRevoked => "our certificate was revoked".to_owned(),
+        AlertDescription::UnknownCA => "no authority that it believes gave out our certificate".to_owned(),
+        AlertDescription::CertificateRequired => "it wants a certificate and we have none".to_owned(),
+        AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => {
+            "it does not believe our certificate; its log says why".to_owned()
+        }
+        AlertDescription::NoApplicationProtocol => "it does not speak farcall".to_owned(),
+        AlertDescription::ProtocolVersion => {
+            "it speaks no version of TLS that we do (tls.version_min)".to_owned()
+        }
+        alert => format!("{alert:?}"),
+    }
 }
 
 impl TlsHandshakeError {
@@ -95,10 +146,13 @@ impl Tls {
         let (chain, cluster) = (loaded.chain.clone(), self.cluster.clone());
         let verifier = OfDialled { chain, algorithms, cluster, node: node.clone() };
         config.dangerous().set_certificate_verifier(Arc::new(verifier));
-        let connecting = TlsConnector::from(Arc::new(config)).connect(server_name(node), stream);
-        let secured = connecting.await.map_err(|error| TlsHandshakeError::Io { error, silent: false })?;
-        let (stream, session) = secured.into_inner();
-        self.finish(stream, Connection::Client(session))
+        let mut metered = Metered { io: stream, bytes: 0, bytes_max: usize::MAX };
+        let connecting = TlsConnector::from(Arc::new(config)).connect(server_name(node), &mut metered);
+        let session = match connecting.await {
+            Ok(secured) => secured.into_inner().1,
+            Err(error) => return Err(TlsHandshakeError::Io { error, silent: metered.bytes == 0 }),
+        };
+        self.finish(metered.io, Connection::Client(session))
     }
 
     /// Acceptors' side; the peer may send so many bytes before it is done.
@@ -111,7 +165,13 @@ impl Tls {
         let mut metered = Metered { io: stream, bytes: 0, bytes_max };
         let secured = match TlsAcceptor::from(server).accept(&mut metered).await {
             Ok(secured) => secured.into_inner().1,
-            Err(error) => return Err(TlsHandshakeError::Io { error, silent: metered.bytes == 0 }),
+            Err(error) => {
+                let silent = metered.bytes == 0;
+                if !silent {
+                    farewell(&mut metered.io).await;
+                }
+                return Err(TlsHandshakeError::Io { error, silent });
+            }
         };
         self.finish(metered.io, Connection::Server(secured))
     }
@@ -134,6 +194,25 @@ impl Tls {
         Ok((TlsStream::new(stream, session), Channel { exporter, peer }))
     }
 }
+
+/// Lets the alert arrive that says why: a socket closed with something unread in it takes back what it has sent.
+async fn farewell(stream: &mut TcpStream) {
+    let read = async {
+        let _ = stream.shutdown().await;
+        let (mut chunk, mut left) = ([0; 1024], FAREWELL_BYTES);
+        while let Ok(bytes) = stream.read(&mut chunk).await
+            && bytes > 0
+            && left > bytes
+        {
+            left -= bytes;
+        }
+    };
+    let _ = tokio::time::timeout(FAREWELL, read).await;
+}
+
+/// How long, and for how many bytes, a refused peer is listened to so that it hears why.
+const FAREWELL: Duration = Duration::from_millis(250);
+const FAREWELL_BYTES: usize = 16 * 1024;
 
 fn check_protocol(session: &CommonState) -> Result<(), TlsHandshakeError> {
     match session.alpn_protocol() {

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use farcall::error::Failure;
 use farcall::prelude::*;
-use farcall::{Address, Cookie, Discovery, DiscoveryError, NodeBuilder};
+use farcall::{Address, Cookie, Discovery, DiscoveryError, Driver, NodeBuilder};
 use farcall_proto::link::handshake::{Local, PeerParams};
 use farcall_proto::peer::Incarnation;
 use futures::future::BoxFuture;
 
 use crate::actors::{Health, HowAreYou};
+use crate::pki::authority;
 use crate::process::Peer;
 
 /// Settings under which faults are noticed quickly: T = 1 s and k = 4, so a silent peer is gone after 0.75 to 1.25 s.
@@ -42,6 +43,15 @@ pub fn cookie() -> Cookie {
     Cookie::new(COOKIE.as_bytes()).unwrap()
 }
 
+/// Everything in this folder is run with each driver: its name stands in that of the binary.
+pub fn driver() -> Driver {
+    match env!("CARGO_CRATE_NAME") {
+        "faults" => Driver::Tcp,
+        "faults_tls" => Driver::Tls,
+        other => panic!("with which driver is {other} run?"),
+    }
+}
+
 /// A node of the test's own process, which knows these peers.
 pub async fn node(name: &str, peers: &[&Peer]) -> Node {
     node_with(name, peers, |builder| builder).await
@@ -55,7 +65,11 @@ pub async fn node_with(name: &str, peers: &[&Peer], change: impl FnOnce(NodeBuil
     for peer in peers {
         book.put(peer.target.node(), peer.address);
     }
-    let builder = Node::from_config(config).no_listener().cookie(cookie()).discovery(book);
+    let builder = Node::from_config(config).no_listener().cookie(cookie()).discovery(book).driver(driver());
+    let builder = match driver() {
+        Driver::Tcp => builder,
+        Driver::Tls => builder.tls(authority().material(&format!("{name}@127.0.0.1"))),
+    };
     change(builder).start().await.unwrap()
 }
 

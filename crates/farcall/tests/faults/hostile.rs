@@ -1,62 +1,28 @@
 //! Peers that do not keep to the protocol, before and after they proved who they are.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use farcall_proto::link::frame::{Head, RequestId};
-use farcall_proto::link::handshake::{ChannelBinding, Initiator, Keyring, PreAuthFramer, Step};
 
 use crate::actors::{Add, Sleep, Total};
-use crate::fixture::{SLACK, Times, cookie, eventually, health, node, speaks_for};
+use crate::by_hand::{Socket, authenticated, stranger};
+use crate::fixture::{SLACK, Times, eventually, health, node};
 use crate::process::Peer;
 
 const MIB: u64 = 1 << 20;
 
-/// A socket to the peer that nobody vouches for.
-fn stranger(peer: &Peer) -> TcpStream {
-    let socket = TcpStream::connect(peer.address).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
-    socket
-}
-
-/// A connection whose handshake is done, in our own hands.
-fn authenticated(peer: &Peer, name: &str) -> TcpStream {
-    let mut socket = stranger(peer);
-    let local = speaks_for(&format!("{name}@127.0.0.1"));
-    let (keyring, mut out) = (Keyring::new(cookie()), Vec::new());
-    let want = peer.target.node().clone();
-    let mut party = Initiator::start(local, want, &keyring, ChannelBinding::None, [9; 32], &mut out);
-    let mut framer = PreAuthFramer::new();
-    loop {
-        socket.write_all(&std::mem::take(&mut out)).unwrap();
-        let frame = loop {
-            if let Some(frame) = framer.next_frame().unwrap() {
-                break frame;
-            }
-            let mut chunk = [0; 512];
-            let bytes = socket.read(&mut chunk).unwrap();
-            assert!(bytes > 0, "the peer refused the handshake");
-            framer.feed(&chunk[..bytes]);
-        };
-        match party.handle(&frame, &mut out).unwrap() {
-            Step::Continue(next) => party = next,
-            Step::Done(_) => {
-                socket.write_all(&out).unwrap();
-                return socket;
-            }
-        }
-    }
-}
-
 /// Waits until the peer closes the connection; gives how long that took.
-fn closed(mut socket: TcpStream) -> Duration {
+fn closed(mut socket: impl Read) -> Duration {
     let (begun, mut chunk) = (Instant::now(), [0; 4096]);
     loop {
         match socket.read(&mut chunk) {
             Ok(0) => return begun.elapsed(),
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => return begun.elapsed(),
+            // Over TLS, an end without a farewell is told apart from one with it.
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) => {
+                return begun.elapsed();
+            }
             Err(error) => panic!("the peer keeps the connection: {error}"),
         }
     }
@@ -138,7 +104,7 @@ async fn a_frame_that_never_ends_is_ended_by_silence_and_a_cut_off_one_by_the_cl
     let peer = Peer::start("beta");
     let alpha = node("alpha", &[&peer]).await;
     alpha.ping(&peer.target).await.unwrap();
-    let half = |socket: &mut TcpStream| socket.write_all(&[200, 0, 0, 0, 1, 2, 3]).unwrap();
+    let half = |socket: &mut Socket| socket.write_all(&[200, 0, 0, 0, 1, 2, 3]).unwrap();
     let mut cut = authenticated(&peer, "eve");
     half(&mut cut);
     eventually("it is in", || async { health(&alpha, &peer).await.inbound == 2 }).await;

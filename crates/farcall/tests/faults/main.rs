@@ -15,11 +15,14 @@
 )]
 
 mod actors;
+mod by_hand;
 mod deaths;
 mod fixture;
 mod flood;
 mod freezes;
 mod hostile;
+#[path = "../support/pki.rs"]
+mod pki;
 mod pressure;
 mod process;
 mod secrets;

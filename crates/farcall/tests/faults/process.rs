@@ -9,13 +9,15 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use actix::prelude::*;
+use farcall::Driver;
 use farcall::error::NotSent;
 use farcall::prelude::*;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::actors::{Counter, Health, HowAreYou, Offer, Offered, Sever};
-use crate::fixture::{QUICK, cookie};
+use crate::fixture::{QUICK, cookie, driver};
+use crate::pki::{authority, pass_on};
 
 /// Where a test process finds that it is to be a peer: the node's settings as TOML.
 const SETTINGS: &str = "FAULTS_PEER_SETTINGS";
@@ -62,7 +64,11 @@ impl Peer {
 
     fn run(mut command: Command, name: &str, listen: &str, settings: &str, stderr: Stdio) -> Self {
         let settings = settings.to_owned();
-        let whole = format!("name = \"{name}@127.0.0.1\"\n{settings}\n[tcp]\nlisten = [\"{listen}\"]\n");
+        let driver = driver();
+        let whole = format!(
+            "name = \"{name}@127.0.0.1\"\ndriver = \"{driver}\"\n{settings}\n[{driver}]\nlisten = [\"{listen}\"]\n"
+        );
+        pass_on(&mut command);
         let mut child = command
             .args(["--exact", "process::peer_process", "--nocapture"])
             .env(SETTINGS, whole)
@@ -164,7 +170,13 @@ fn peer_process() {
 
 async fn run_peer(settings: &str) {
     let config = Config::from_toml(settings).unwrap();
-    let node = Node::from_config(config).cookie(cookie()).start().await.unwrap();
+    let name = config.name.as_ref().unwrap().to_string();
+    let builder = Node::from_config(config).cookie(cookie());
+    let builder = match driver() {
+        Driver::Tcp => builder,
+        Driver::Tls => builder.tls(authority().material(&name)),
+    };
+    let node = builder.start().await.unwrap();
     node.register("counter", Counter::default().start()).unwrap().keep();
     node.register("other", Counter::default().start()).unwrap().keep();
     let apart = Arbiter::new();

@@ -1,6 +1,5 @@
 //! A listener that accepts nobody, and one that accepts and says nothing.
 
-use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,11 +8,11 @@ use std::time::{Duration, Instant};
 use farcall::Address;
 use farcall::error::{Failure, NotSent};
 use farcall::prelude::*;
-use farcall_proto::link::handshake::{ChannelBinding, Keyring, PreAuthFramer, Responder, Step};
 use socket2::{Domain, Socket, Type};
 
 use crate::actors::{Add, Total};
-use crate::fixture::{PhoneBook, SLACK, Times, cookie, eventually, failure, node_with, speaks_for};
+use crate::by_hand::answer;
+use crate::fixture::{PhoneBook, SLACK, Times, eventually, failure, node_with};
 use crate::process::Peer;
 
 const NOBODY: &str = "nobody@127.0.0.1";
@@ -117,26 +116,9 @@ async fn a_node_that_dials_thousands_of_dead_targets_forgets_them() {
 /// Proves itself to whoever dials, and then hangs up.
 fn hang_up(listener: &TcpListener, rounds: &AtomicU64) {
     for socket in listener.incoming() {
-        let mut socket = socket.unwrap();
+        let socket = socket.unwrap();
         rounds.fetch_add(1, Ordering::Relaxed);
-        let (local, keyring) = (speaks_for(NOBODY), Keyring::new(cookie()));
-        let mut party = Responder::new(local, &keyring, ChannelBinding::None, [3; 32]);
-        let (mut framer, mut out) = (PreAuthFramer::new(), Vec::new());
-        loop {
-            let Some(frame) = framer.next_frame().unwrap() else {
-                let mut chunk = [0; 512];
-                let bytes = socket.read(&mut chunk).unwrap();
-                assert!(bytes > 0, "the handshake was given up");
-                framer.feed(&chunk[..bytes]);
-                continue;
-            };
-            let step = party.handle(&frame, &mut out).unwrap();
-            socket.write_all(&std::mem::take(&mut out)).unwrap();
-            match step {
-                Step::Continue(next) => party = next,
-                Step::Done(_) => break,
-            }
-        }
+        drop(answer(socket, NOBODY));
     }
 }
 

@@ -8,7 +8,7 @@ use futures::StreamExt;
 
 use crate::actors::{PassGate, gate};
 use crate::fixture::{
-    Add, Count, PhoneBook, Total, builder, eventually, nodes_with, pair, pair_with, target,
+    Add, Count, PhoneBook, Total, builder, eventually, named, nodes_with, on, pair, pair_with, target,
 };
 
 #[actix::test]
@@ -98,7 +98,7 @@ async fn the_port_of_a_node_that_was_shut_down_is_free_for_its_successor() {
     let address = first.listening_on()[0];
     assert!(first.shutdown().await);
     let second = loop {
-        match builder("beta").listen([address]).start().await {
+        match on(named("beta@127.0.0.1"), [address]).start().await {
             Ok(node) => break node,
             // The listener closes a moment after the shutdown.
             Err(error) => assert!(error.to_string().contains("is another node running there?"), "{error}"),

@@ -4,11 +4,14 @@ use std::time::{Duration, Instant};
 
 use farcall::error::{Failure, NotSent};
 use farcall::prelude::*;
-use farcall::{Cookie, Keyring};
+use farcall::{Cookie, Driver, Keyring};
+use farcall_proto::identity;
+use rcgen::SanType;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::fixture::{Add, PhoneBook, Total, builder, cookie, eventually, nodes, pair, target};
+use crate::fixture::{Add, PhoneBook, Total, builder, cookie, driver, eventually, nodes, pair, target};
+use crate::pki::authority;
 use crate::proxy::Proxy;
 
 fn other_cookie() -> Cookie {
@@ -89,7 +92,12 @@ async fn an_address_that_leads_to_another_node_is_refused() {
     for target in [beta.clone(), beta.with_key("key")] {
         let error = alpha.call(&target, "counter", Add { amount: 1 }).await.unwrap_err();
         assert!(refused_in_the_handshake(&error), "{error}");
-        assert!(error.to_string().contains("it is not the node that was dialled"), "{error}");
+        // By its certificate it is found out before anything is said.
+        let why = match driver() {
+            Driver::Tcp => "it is not the node that was dialled",
+            Driver::Tls => "it is for farcall://farcall/gamma@127.0.0.1, and beta@127.0.0.1 was dialled",
+        };
+        assert!(error.to_string().contains(why), "{error}");
     }
     assert_eq!(gamma.call(&target(&gamma), "counter", Total).await.unwrap(), 0);
     assert!(alpha.nodes().is_empty());
@@ -189,6 +197,14 @@ async fn a_recorded_session_replayed_to_the_same_node_is_refused() {
 async fn nodes_of_another_cluster_do_not_meet_although_they_share_the_cookie() {
     let phone_book = PhoneBook::default();
     let beta = builder("beta").configure(|config| config.cluster = "staging".to_owned());
+    let uri = identity::uri("staging", &"beta@127.0.0.1".parse().unwrap());
+    let of_staging = authority().identity_with("beta@127.0.0.1", |params| {
+        params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
+    });
+    let beta = match driver() {
+        Driver::Tcp => beta,
+        Driver::Tls => beta.tls(authority().material_of(&of_staging)),
+    };
     let beta = beta.start().await.unwrap();
     phone_book.enter(&beta);
     let alpha = builder("alpha").discovery(phone_book).start().await.unwrap();

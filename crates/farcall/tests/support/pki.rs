@@ -1,5 +1,7 @@
 //! Certificates for tests: one authority for each run, and a certificate for whoever needs one.
 
+#![allow(dead_code, reason = "each binary uses its part of it")]
+
 use std::process::Command;
 use std::sync::OnceLock;
 
