@@ -79,7 +79,7 @@ fn has_scheme(uri: &str) -> bool {
 }
 
 /// What stands behind the `@`, without the port it may end in and without brackets.
-fn host_without_port(node: &NodeName) -> &str {
+pub fn host_without_port(node: &NodeName) -> &str {
     let host = node.host();
     if let Some((inner, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return inner;
