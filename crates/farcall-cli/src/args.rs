@@ -8,13 +8,14 @@ use clap::{Parser, Subcommand};
 use farcall::{Address, NodeName};
 use serde_json::Value;
 
+use crate::cert::args::Cert;
 use crate::report::Report;
 
-/// Look into a farcall cluster, and call its actors.
+/// Look into a farcall cluster, call its actors, and make the certificates of its nodes.
 ///
 /// The command joins the cluster as a node of its own that nobody can call: it needs the cookie file of the cluster
 /// and a way to the node it is to talk to, nothing else. Messages are written as JSON; what they look like, the
-/// node itself tells: `farcall describe NODE`.
+/// node itself tells: `farcall describe NODE`. `farcall cert` needs neither cookie nor node.
 #[derive(Debug, Parser)]
 #[command(name = "farcall", version, verbatim_doc_comment, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
 pub(crate) struct Args {
@@ -49,9 +50,13 @@ Examples:
   A node that is not where its name says, or not on the usual port:
     farcall ping beta@cluster --at 10.0.0.2:7000 --count 5
 
+  A certificate authority, and a certificate for a node:
+    farcall cert ca
+    farcall cert node beta@10.0.0.2
+
 Exit codes:
   0  done
-  1  something here: the cookie file, the configuration, the JSON, the output
+  1  something here: the cookie file, the configuration, the JSON, a certificate, the output
   2  wrong usage
   3  not sent: it surely did not run
   4  rejected by the node: it surely did not run
@@ -103,6 +108,9 @@ pub(crate) struct Options {
 pub(crate) enum Command {
     #[command(flatten)]
     Remote(Remote),
+    /// Make, show, check and revoke the certificates of nodes
+    #[command(subcommand)]
+    Cert(Cert),
 }
 
 /// A command that talks to a node.

@@ -1,15 +1,18 @@
-//! The `farcall` command: look into a farcall cluster, and call its actors, from a shell.
+//! The `farcall` command: look into a farcall cluster, call its actors, and make the certificates of its nodes, from a
+//! shell.
 //!
 //! ```text
 //! main ── args     what was asked
 //!      ── session  a node without a listener, and the node it talks to
 //!      ── call  look  ping     the commands that talk to it
 //!      ── dynamic  JSON to messages and back, through the layouts that `describe` tells
+//!      ── cert     certificates: needs no node and no cookie
 //!      ── output  report       what a person or a program gets to read
 //! ```
 
 mod args;
 mod call;
+mod cert;
 mod dynamic;
 mod look;
 mod output;
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Command::Remote(remote) => {
             remote.begin().and_then(|ready| actix_rt::System::new().block_on(run(remote, ready, &mut output)))
         }
+        Command::Cert(cert) => cert::run(cert, &mut output),
     };
     output.end(ended)
 }
