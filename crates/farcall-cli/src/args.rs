@@ -8,20 +8,21 @@ use clap::{Parser, Subcommand};
 use farcall::{Address, NodeName};
 use serde_json::Value;
 
+use crate::cert::args::Cert;
 use crate::report::Report;
 
-/// Look into a farcall cluster, and call its actors.
+/// Look into a farcall cluster, call its actors, and make the certificates of its nodes.
 ///
 /// The command joins the cluster as a node of its own that nobody can call: it needs the cookie file of the cluster
 /// and a way to the node it is to talk to, nothing else. Messages are written as JSON; what they look like, the
-/// node itself tells: `farcall describe NODE`.
+/// node itself tells: `farcall describe NODE`. `farcall cert` needs neither cookie nor node.
 #[derive(Debug, Parser)]
 #[command(name = "farcall", version, verbatim_doc_comment, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
     #[command(flatten)]
-    pub(crate) options: Options,
+    pub(crate) general: General,
 }
 
 const EXAMPLES: &str = "\
@@ -49,9 +50,13 @@ Examples:
   A node that is not where its name says, or not on the usual port:
     farcall ping beta@cluster --at 10.0.0.2:7000 --count 5
 
+  A certificate authority, and a certificate for a node:
+    farcall cert ca
+    farcall cert node beta@10.0.0.2
+
 Exit codes:
   0  done
-  1  something here: the cookie file, the configuration, the JSON, the output
+  1  something here: the cookie file, the configuration, the JSON, a certificate, the output
   2  wrong usage
   3  not sent: it surely did not run
   4  rejected by the node: it surely did not run
@@ -61,41 +66,56 @@ Exit codes:
 /// What every command takes.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options of every command")]
-pub(crate) struct Options {
+pub(crate) struct General {
     /// One JSON document a line, errors too, on standard output
     #[arg(long, global = true)]
     pub(crate) json: bool,
-
-    /// How long it may take as a whole; for a stream, until it is open
-    #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = time)]
-    pub(crate) timeout: Duration,
-
-    /// The file with the cookie of the cluster; default: as every node on this machine
-    #[arg(long, global = true, value_name = "PATH")]
-    pub(crate) cookie_file: Option<PathBuf>,
-
-    /// The configuration file; default: $FARCALL_CONFIG, or farcall.toml if it is there
-    ///
-    /// Its addresses, discovery, cluster name, cookie file and limits count; the node's name and what it listens on
-    /// do not. FARCALL_* variables are laid over it, as with every node.
-    #[arg(long, global = true, value_name = "FILE", verbatim_doc_comment)]
-    pub(crate) config: Option<PathBuf>,
-
-    /// Where the node is, when its name does not say
-    #[arg(long, global = true, value_name = "HOST:PORT")]
-    pub(crate) at: Option<Address>,
-
-    /// The name this command has as a node; default: cli- and the process id, @127.0.0.1
-    #[arg(long, global = true, value_name = "NAME@HOST")]
-    pub(crate) name: Option<NodeName>,
 
     /// Log to standard error; twice for more, three times for all
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 
+/// What every command takes that talks to a node.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of the connection")]
+pub(crate) struct Options {
+    /// How long it may take as a whole; for a stream, until it is open
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
+    pub(crate) timeout: Duration,
+
+    /// The file with the cookie of the cluster; default: as every node on this machine
+    #[arg(long, value_name = "PATH")]
+    pub(crate) cookie_file: Option<PathBuf>,
+
+    /// The configuration file; default: $FARCALL_CONFIG, or farcall.toml if it is there
+    ///
+    /// Its addresses, discovery, cluster name, cookie file and limits count; the node's name and what it listens on
+    /// do not. FARCALL_* variables are laid over it, as with every node.
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Where the node is, when its name does not say
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) at: Option<Address>,
+
+    /// The name this command has as a node; default: cli- and the process id, @127.0.0.1
+    #[arg(long, value_name = "NAME@HOST")]
+    pub(crate) name: Option<NodeName>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    Remote(Remote),
+    /// Make, show, check and revoke the certificates of nodes
+    #[command(subcommand)]
+    Cert(Cert),
+}
+
+/// A command that talks to a node.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Remote {
     /// Call an actor and print its answer
     ///
     /// The answer is JSON, bytes in it are base64. A message that is answered by a stream prints one item a line, as
@@ -119,13 +139,16 @@ pub(crate) enum Command {
     Describe(Describe),
 }
 
-impl Command {
-    pub(crate) fn node(&self) -> &NodeName {
+impl Remote {
+    /// The node, and how to get there.
+    pub(crate) fn peer(&self) -> (&NodeName, &Options) {
         match self {
-            Self::Call(Call { message, .. }) | Self::Cast(Cast { message, .. }) => &message.node,
-            Self::Ping(Ping { node, .. })
-            | Self::Names(Names { node })
-            | Self::Describe(Describe { node, .. }) => node,
+            Self::Call(Call { message, options, .. }) | Self::Cast(Cast { message, options, .. }) => {
+                (&message.node, options)
+            }
+            Self::Ping(Ping { node, options, .. })
+            | Self::Names(Names { node, options })
+            | Self::Describe(Describe { node, options, .. }) => (node, options),
         }
     }
 }
@@ -140,6 +163,8 @@ pub(crate) struct Call {
     /// End a stream after so many items
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) take: Option<u64>,
+    #[command(flatten)]
+    pub(crate) options: Options,
 }
 
 #[derive(Debug, clap::Args)]
@@ -149,6 +174,8 @@ pub(crate) struct Cast {
     /// Do not wait until the actor's mailbox has it
     #[arg(long)]
     pub(crate) no_ack: bool,
+    #[command(flatten)]
+    pub(crate) options: Options,
 }
 
 /// A message, and whom it is for.
@@ -178,12 +205,16 @@ pub(crate) struct Ping {
     /// The pause between two pings
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
     pub(crate) interval: Duration,
+    #[command(flatten)]
+    pub(crate) options: Options,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Names {
     /// The node, as name@host
     pub(crate) node: NodeName,
+    #[command(flatten)]
+    pub(crate) options: Options,
 }
 
 #[derive(Debug, clap::Args)]
@@ -192,6 +223,8 @@ pub(crate) struct Describe {
     pub(crate) node: NodeName,
     /// Only this actor
     pub(crate) actor: Option<String>,
+    #[command(flatten)]
+    pub(crate) options: Options,
 }
 
 /// More JSON than any message can need.
@@ -266,8 +299,8 @@ mod tests {
     fn a_message_may_be_a_negative_number_and_options_may_follow_it() {
         let args =
             Args::try_parse_from(["farcall", "call", "b@h", "counter", "Add", "-5", "--json"]).unwrap();
-        assert!(args.options.json);
-        let Command::Call(call) = args.command else { panic!("a call") };
+        assert!(args.general.json);
+        let Command::Remote(Remote::Call(call)) = args.command else { panic!("a call") };
         assert_eq!(call.message.read().unwrap(), Some(Value::from(-5)));
     }
 }

@@ -1,15 +1,18 @@
-//! The `farcall` command: look into a farcall cluster, and call its actors, from a shell.
+//! The `farcall` command: look into a farcall cluster, call its actors, and make the certificates of its nodes, from a
+//! shell.
 //!
 //! ```text
 //! main ── args     what was asked
 //!      ── session  a node without a listener, and the node it talks to
-//!      ── call  look  ping     the commands
+//!      ── call  look  ping     the commands that talk to it
 //!      ── dynamic  JSON to messages and back, through the layouts that `describe` tells
+//!      ── cert     certificates: needs no node and no cookie
 //!      ── output  report       what a person or a program gets to read
 //! ```
 
 mod args;
 mod call;
+mod cert;
 mod dynamic;
 mod look;
 mod output;
@@ -21,18 +24,20 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Remote};
 use crate::output::Output;
 use crate::report::Report;
 use crate::session::Session;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    log_to_stderr(args.options.verbose);
-    let mut output = Output::new(args.options.json);
-    let ended = match args.command.begin() {
-        Ok(command) => actix_rt::System::new().block_on(run(&args, command, &mut output)),
-        Err(report) => Err(report),
+    log_to_stderr(args.general.verbose);
+    let mut output = Output::new(args.general.json);
+    let ended = match &args.command {
+        Command::Remote(remote) => {
+            remote.begin().and_then(|ready| actix_rt::System::new().block_on(run(remote, ready, &mut output)))
+        }
+        Command::Cert(cert) => cert::run(cert, &mut output),
     };
     output.end(ended)
 }
@@ -46,7 +51,7 @@ enum Ready<'a> {
     Describe(&'a args::Describe),
 }
 
-impl Command {
+impl Remote {
     /// Reads the message before anything is connected: what is wrong with it needs no network to be found.
     fn begin(&self) -> Result<Ready<'_>, Report> {
         Ok(match self {
@@ -59,8 +64,9 @@ impl Command {
     }
 }
 
-async fn run(args: &Args, command: Ready<'_>, output: &mut Output) -> Result<(), Report> {
-    let session = Session::open(&args.options, args.command.node()).await?;
+async fn run(remote: &Remote, command: Ready<'_>, output: &mut Output) -> Result<(), Report> {
+    let (node, options) = remote.peer();
+    let session = Session::open(options, node).await?;
     let done = match command {
         Ready::Call(call, json) => call::call(&session, call, json.as_ref(), output).await,
         Ready::Cast(cast, json) => call::cast(&session, cast, json.as_ref(), output).await,

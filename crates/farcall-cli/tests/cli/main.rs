@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a test fails the test")]
 
 mod answers;
+mod certs;
+mod checks;
 mod errors;
 mod fixture;
 mod looks;

@@ -36,8 +36,8 @@ pub enum TlsError {
     },
     /// Everybody can use the key, so it may be known already.
     #[error(
-        "tls.key: {} has mode {mode:04o}, so everybody can use it: chmod 600 {}, and have a new key made if others may \
-         have read this one", path.display(), path.display()
+        "key file {} has mode {mode:04o}, so others can use it: chmod 600 {}, and make a new key if they may have read \
+         this one", path.display(), path.display()
     )]
     KeyOpen {
         /// The file.

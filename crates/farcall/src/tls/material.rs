@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
@@ -87,12 +87,26 @@ impl TlsMaterial {
         self.revoked_from("the revocation list", crl_pem)
     }
 
+    /// Whether nobody but its owner and its group can use this key file: a key that everybody can use may be anybody's.
+    /// The group may read it, because that is how containers are given secrets.
+    ///
+    /// # Errors
+    /// [`TlsError::KeyOpen`], or [`TlsError::Unreadable`] if it cannot be looked at.
+    pub fn check_key_file(path: &Path) -> Result<(), TlsError> {
+        let unreadable = |reason| TlsError::Unreadable { source_name: name("tls.key", path), reason };
+        let mode = fs::metadata(path).map_err(unreadable)?.mode() & 0o7777;
+        match mode & 0o027 {
+            0 => Ok(()),
+            _ => Err(TlsError::KeyOpen { path: path.to_owned(), mode }),
+        }
+    }
+
     /// Reads the files of a configuration. It blocks for as long as the file system does.
     pub(crate) fn read(config: &TlsConfig) -> Result<Self, TlsError> {
         let mut material = Self::default();
         match (&config.certificate, &config.key) {
             (Some(certificate), Some(key)) => {
-                check_privacy(key)?;
+                Self::check_key_file(key)?;
                 let (certificate_pem, key_pem) =
                     (file("tls.certificate", certificate)?, file("tls.key", key)?);
                 let (named, key_named) = (name("tls.certificate", certificate), name("tls.key", key));
@@ -179,15 +193,5 @@ fn file(key: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> 
     match bytes.len() > limit {
         true => Err(TlsError::TooLarge { source_name: name(key, path) }),
         false => Ok(bytes),
-    }
-}
-
-/// A key that everybody can use may be anybody's. Its group may read it: that is how containers are given secrets.
-fn check_privacy(path: &PathBuf) -> Result<(), TlsError> {
-    let unreadable = |reason| TlsError::Unreadable { source_name: name("tls.key", path), reason };
-    let mode = fs::metadata(path).map_err(unreadable)?.mode() & 0o7777;
-    match mode & 0o027 {
-        0 => Ok(()),
-        _ => Err(TlsError::KeyOpen { path: path.clone(), mode }),
     }
 }
