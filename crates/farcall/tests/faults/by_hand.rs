@@ -22,28 +22,9 @@ use crate::pki::{Identity, authority};
 use crate::process::Peer;
 
 /// A connection in our own hands.
-pub trait Connection: Read + Write + Send {
-    /// The socket below.
-    fn socket(&self) -> &TcpStream;
-}
+pub trait Connection: Read + Write + Send {}
 
-impl Connection for TcpStream {
-    fn socket(&self) -> &TcpStream {
-        self
-    }
-}
-
-impl Connection for StreamOwned<ClientConnection, TcpStream> {
-    fn socket(&self) -> &TcpStream {
-        self.get_ref()
-    }
-}
-
-impl Connection for StreamOwned<ServerConnection, TcpStream> {
-    fn socket(&self) -> &TcpStream {
-        self.get_ref()
-    }
-}
+impl<S: Read + Write + Send> Connection for S {}
 
 pub type Socket = Box<dyn Connection>;
 

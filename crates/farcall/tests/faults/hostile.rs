@@ -3,11 +3,12 @@
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
+use farcall::Driver;
 use farcall_proto::link::frame::{Head, RequestId};
 
 use crate::actors::{Add, Sleep, Total};
 use crate::by_hand::{Socket, authenticated, stranger};
-use crate::fixture::{SLACK, Times, eventually, health, node};
+use crate::fixture::{SLACK, Times, driver, eventually, health, node};
 use crate::process::Peer;
 
 const MIB: u64 = 1 << 20;
@@ -52,6 +53,9 @@ async fn garbage_before_the_handshake_closes_its_connection_at_once_and_nothing_
         let after = closed(socket);
         assert!(after < SLACK, "closed after {after:?}");
     }
+    // A moment after they are closed.
+    let failed = async || health(&alpha, &peer).await.handshakes_failed - before.handshakes_failed;
+    eventually("they are counted", || async { failed().await >= 4 }).await;
     let after = health(&alpha, &peer).await;
     assert_eq!(after.handshakes_failed - before.handshakes_failed, 4);
     let grown = after.resident_bytes.saturating_sub(before.resident_bytes);
@@ -122,8 +126,13 @@ async fn one_byte_at_a_time_is_cut_when_the_time_for_the_handshake_is_over() {
     let limit = alpha.config().handshake_timeout;
     let mut socket = stranger(&peer);
     let begun = Instant::now();
-    // The start of a frame of 1,000 bytes, then one byte now and then; each write after the cut may still succeed once.
-    let _ = socket.write_all(&1000_u32.to_le_bytes());
+    // The start of a frame or record of 1,000 bytes, then one byte now and then; each write after the cut may still
+    // succeed once.
+    let head: &[u8] = match driver() {
+        Driver::Tcp => &[0xe8, 3, 0, 0],
+        Driver::Tls => &[22, 3, 1, 3, 0xe8],
+    };
+    let _ = socket.write_all(head);
     while begun.elapsed() < Duration::from_secs(5) {
         if socket.write_all(&[1]).is_err() {
             break;
