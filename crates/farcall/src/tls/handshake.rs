@@ -68,6 +68,9 @@ fn told(error: &io::Error) -> String {
         }
         Some(rustls::Error::NoCertificatesPresented) => "the peer showed no certificate".to_owned(),
         Some(rustls::Error::AlertReceived(alert)) => format!("the peer refused: {}", alert_text(*alert)),
+        Some(rustls::Error::InvalidMessage(why)) => {
+            format!("what the peer sent is no TLS ({why:?}): does one of the two have driver = \"tcp\"?")
+        }
         Some(error) => error.to_string(),
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
             "the peer closed the connection during the handshake".to_owned()
