@@ -72,10 +72,12 @@ fn told(error: &io::Error) -> String {
             format!("what the peer sent is no TLS ({why:?}): does one of the two have driver = \"tcp\"?")
         }
         Some(error) => error.to_string(),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => {
-            "the peer closed the connection during the handshake".to_owned()
-        }
-        None => error.to_string(),
+        None => match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                "the peer closed the connection during the handshake; does it speak TLS here?".to_owned()
+            }
+            _ => error.to_string(),
+        },
     }
 }
 
@@ -165,6 +167,9 @@ impl Tls {
         bytes_max: usize,
     ) -> Result<(TlsStream, Channel), TlsHandshakeError> {
         let server = self.loaded.read().server.clone().ok_or(TlsHandshakeError::NoCertificate)?;
+        // A fresh socket always is, and this makes it known: an alert is written once or not at all.
+        let unwritable = |error| TlsHandshakeError::Io { error, silent: true };
+        stream.writable().await.map_err(unwritable)?;
         let mut metered = Metered { io: stream, bytes: 0, bytes_max };
         let secured = match TlsAcceptor::from(server).accept(&mut metered).await {
             Ok(secured) => secured.into_inner().1,
@@ -257,6 +262,19 @@ impl AsyncRead for Metered {
 impl AsyncWrite for Metered {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    /// All records at once: when a handshake fails, one write is all there is, and the alert stands last.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
