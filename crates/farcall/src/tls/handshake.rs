@@ -167,9 +167,6 @@ impl Tls {
         bytes_max: usize,
     ) -> Result<(TlsStream, Channel), TlsHandshakeError> {
         let server = self.loaded.read().server.clone().ok_or(TlsHandshakeError::NoCertificate)?;
-        // A fresh socket always is, and this makes it known: an alert is written once or not at all.
-        let unwritable = |error| TlsHandshakeError::Io { error, silent: true };
-        stream.writable().await.map_err(unwritable)?;
         let mut metered = Metered { io: stream, bytes: 0, bytes_max };
         let secured = match TlsAcceptor::from(server).accept(&mut metered).await {
             Ok(secured) => secured.into_inner().1,
