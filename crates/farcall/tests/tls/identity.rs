@@ -233,7 +233,7 @@ async fn a_certificate_for_a_host_speaks_for_every_node_on_it() {
 }
 
 #[actix::test]
-async fn the_certificate_of_one_node_cannot_be_used_as_another_by_a_node_that_starts_with_it() {
+async fn the_certificate_of_one_node_cannot_be_used_as_another_by_whoever_holds_its_key() {
     let (book, of_alpha) = (Book::default(), authority().identity("alpha@127.0.0.1"));
     let beta = started(secure("beta@127.0.0.1"), &book).await;
     // The holder of alpha's key and of the cookie, who says that it is beta, and who is dialled as beta.
