@@ -70,8 +70,11 @@ impl Actor for Listener {
             self.task = Some(self.door.spawn(accept_loop(socket, door, driver)));
         }
     }
+}
 
-    fn stopped(&mut self, _: &mut Self::Context) {
+impl Drop for Listener {
+    /// The task lives on another thread: it does not end with the actor's arbiter by itself.
+    fn drop(&mut self) {
         if let Some(task) = &self.task {
             task.abort();
         }
