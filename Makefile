@@ -13,7 +13,7 @@ define say
 @printf '\n==> %s\n' $(1)
 endef
 
-.PHONY: help check fmt-check clippy docs tests doctests test demo doc bench bench-check fuzz clean
+.PHONY: help check fmt-check clippy docs tests doctests test demo doc bench bench-check supply fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -62,6 +62,14 @@ bench-check: ## lints and tests of the benchmarks, and a short run of them, whic
 	cd crates/farcall-bench && $(CARGO) clippy --all-targets -- -D warnings
 	cd crates/farcall-bench && $(CARGO) test --release
 	cd crates/farcall-bench && timeout 300 $(CARGO) run --release -- run --quick
+
+# The crates themselves are fetched, as a build would; everything that they are held against is in the tree.
+MANIFESTS := Cargo.toml crates/farcall-bench/Cargo.toml crates/farcall-proto/fuzz/Cargo.toml
+supply: ## licences, sources, TLS stacks and known advisories of everything that is built in; needs cargo-deny 0.20
+	$(call say,'supply chain')
+	for manifest in $(MANIFESTS); do $(CARGO) fetch --quiet --locked --manifest-path "$$manifest"; done
+	supply/check $(MANIFESTS)
+	supply/test
 
 # Sanitizers need a nightly toolchain, or a stable one that is told to pass for one; only here.
 FUZZ_SECONDS ?= 60
