@@ -42,6 +42,19 @@ fn the_corpus_of_what_strangers_send_does_no_harm() {
 }
 
 #[test]
+fn a_stranger_that_does_all_right_is_let_in() {
+    for script in [&[0, 0, 0, 0][..], &[8, 0, 0, 0], &[24, 0, 0, 0], &[32, 0, 0, 0], &[1, 0, 0]] {
+        assert!(
+            fuzz_entries::is_let_in(script),
+            "the scripts are out of step with the handshake: {script:?}"
+        );
+    }
+    for script in [&[16, 0, 0, 0][..], &[4, 0, 0, 0], &[0, 0, 0], &[1, 0]] {
+        assert!(!fuzz_entries::is_let_in(script), "{script:?}");
+    }
+}
+
+#[test]
 fn the_corpus_of_fragments_does_no_harm() {
     replay("fragments", fuzz_entries::fragments);
 }

@@ -22,7 +22,7 @@ use farcall_proto::link::{
 };
 
 #[allow(unused_imports, reason = "each binary runs some of the entries")]
-pub use self::{fragments::fragments, stranger::pre_auth};
+pub use self::{fragments::fragments, stranger::is_let_in, stranger::pre_auth};
 
 /// Limits that a few bytes can meet.
 pub fn tight() -> Limits {

@@ -33,6 +33,11 @@ const DECLINE: u8 = 7;
 
 /// A handshake with a peer that does as it likes. The first byte chooses the role that is attacked, and its terms.
 pub fn pre_auth(input: &[u8]) {
+    is_let_in(input);
+}
+
+/// The same, and whether the handshake went through.
+pub fn is_let_in(input: &[u8]) -> bool {
     let mut script = Script(input);
     let mut line = Line::new(script.byte());
     while !script.0.is_empty() && line.victim.is_some() {
@@ -46,7 +51,7 @@ pub fn pre_auth(input: &[u8]) {
         };
         line.deliver(&wire, piece);
     }
-    line.finish();
+    line.finish()
 }
 
 /// The role under attack.
@@ -91,6 +96,7 @@ struct Line {
     proved: Option<&'static [u8]>,
     taken_bytes: usize,
     piece_max: usize,
+    done: bool,
 }
 
 impl Line {
@@ -134,6 +140,7 @@ impl Line {
             proved: None,
             taken_bytes: 0,
             piece_max: 0,
+            done: false,
         }
     }
 
@@ -258,6 +265,7 @@ impl Line {
             _ => READY,
         };
         let (victim, peer) = result.unwrap_or_default();
+        self.done = peer.is_some();
         match (peer, dialled) {
             (Some(peer), true) => {
                 let vouches = |names: &CertificateNames| names.vouches_for(CLUSTER, &peer);
@@ -284,12 +292,11 @@ impl Line {
         allowed.into_iter().find(|secret| proof(secret, label, role, &said) == *found)
     }
 
-    fn finish(self) {
+    fn finish(self) -> bool {
         let held_bytes = self.framer.into_rest().len();
-        assert!(
-            held_bytes <= 4 + PreAuthFramer::FRAME_BYTES_MAX + self.piece_max,
-            "{held_bytes} bytes are held"
-        );
+        let bound_bytes = 4 + self.limits.frame_bytes_max + self.piece_max;
+        assert!(held_bytes <= bound_bytes, "{held_bytes} bytes are held, the bound is {bound_bytes}");
+        self.done
     }
 }
 
