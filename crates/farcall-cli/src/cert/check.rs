@@ -57,7 +57,7 @@ fn read(check: &Check) -> Result<Chain, Report> {
 fn privacy(check: &Check) -> Option<Finding> {
     check.key.symlink_metadata().ok()?;
     Some(match secret::is_private(&check.key) {
-        Ok(()) => Finding::ok("key_file", format!("nobody else can use {}", check.key.display())),
+        Ok(()) => Finding::ok("key_file", format!("others cannot use {}", check.key.display())),
         Err(report) => Finding::failed("key_file", report.message, report.remedy),
     })
 }
