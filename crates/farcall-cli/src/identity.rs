@@ -33,7 +33,8 @@ impl Identity {
         let tls = (config.driver == Driver::Tls).then(|| config.tls.clone());
         // Where cookies alone count, names are not looked for in certificates.
         let named = material.filter(|_| config.tls.auth.needs_certificate()).map(TlsMaterial::names);
-        let names = named.transpose().map_err(|error| tls_report(&error, &config.tls))?.unwrap_or_default();
+        let names =
+            named.transpose().map_err(|error| tls_report(&error, &config.tls, None))?.unwrap_or_default();
         let name = match &options.name {
             Some(name) => name.clone(),
             None => name_in(&names, &config.cluster).map_or_else(|| own_name(&names), Ok)?,
@@ -47,7 +48,7 @@ impl Identity {
     /// Why the node of the command does not start.
     pub(crate) fn no_start(&self, error: &StartError) -> Report {
         match (error, &self.tls) {
-            (StartError::Tls(error), Some(tls)) => tls_report(error, tls),
+            (StartError::Tls(error), Some(tls)) => tls_report(error, tls, Some(&self.name)),
             _ => Report::here("start", chain(error), ""),
         }
     }
@@ -108,7 +109,7 @@ impl Identity {
 }
 
 /// How a person gets a certificate for the command.
-const OWN_CERTIFICATE: &str = "make one for the command, where ca-key.pem is: farcall cert node ops@HOST > ops.toml; then \
+const OWN_CERTIFICATE: &str = "make one for the command, on the machine that has ca-key.pem: farcall cert node ops@HOST > ops.toml; then \
                                --config ops.toml, or --certificate and --key with its two files";
 
 /// How a person learns who made a certificate.
@@ -144,7 +145,7 @@ fn own_call(options: &Options, peer: &NodeName, tls: &TlsConfig) -> Report {
 }
 
 /// Something about the certificates that this command goes by.
-pub(crate) fn tls_report(error: &TlsError, tls: &TlsConfig) -> Report {
+pub(crate) fn tls_report(error: &TlsError, tls: &TlsConfig, name: Option<&NodeName>) -> Report {
     let path = tls.certificate.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     let (what, remedy) = match error {
         TlsError::Missing { key: "tls.ca", why } => (
@@ -165,14 +166,17 @@ pub(crate) fn tls_report(error: &TlsError, tls: &TlsConfig) -> Report {
         }
         TlsError::NotNow { what } => (
             format!("the certificate in {path} {what}"),
-            "make a new one, where ca-key.pem is: farcall cert node NAME --force".to_owned(),
+            format!(
+                "make a new one on the machine that has ca-key.pem: farcall cert node {} --force",
+                name.map_or_else(|| "NAME".to_owned(), |name| word(name.as_str()))
+            ),
         ),
         TlsError::WrongName { node, names } => (
             format!("this command is {node}, and the certificate in {path} is for {names}"),
             another_name(node, names),
         ),
         TlsError::KeyOpen { .. } => (error.to_string(), String::new()),
-        error => (error.to_string(), check(tls, None)),
+        error => (error.to_string(), check(tls, name)),
     };
     Report::here("tls", what, remedy)
 }

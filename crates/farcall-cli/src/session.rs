@@ -32,7 +32,7 @@ impl Session {
             true => Some(TlsMaterial::from_files(&config.tls)),
             false => None,
         };
-        let material = material.transpose().map_err(|error| tls_report(&error, &config.tls))?;
+        let material = material.transpose().map_err(|error| tls_report(&error, &config.tls, None))?;
         let identity = Identity::choose(options, &config, peer, material.as_ref())?;
         let keyring = match config.needs_cookie() {
             true => Some(keyring(&config)?),
