@@ -53,8 +53,8 @@ Examples:
   Certificates: an authority, one for a node, and one for this command, with which it calls over TLS:
     farcall cert ca
     farcall cert node beta@10.0.0.2
-    farcall cert node ops@10.0.0.1 > ops.toml
-    farcall names beta@10.0.0.2 --config ops.toml
+    farcall cert node ops@10.0.0.1
+    farcall names beta@10.0.0.2 --certificate ~/.config/farcall/tls/ops@10.0.0.1.pem
 
 Exit codes:
   0  done
@@ -105,14 +105,15 @@ pub(crate) struct Options {
     ///
     /// It is not that of the node: `farcall cert node ops@HOST` makes one. --certificate and --ca mean TLS, unless the
     /// address of the node begins with tcp://.
-    #[arg(long, value_name = "PATH", requires = "key", verbatim_doc_comment)]
+    #[arg(long, value_name = "PATH", verbatim_doc_comment)]
     pub(crate) certificate: Option<PathBuf>,
 
-    /// The private key of the certificate
+    /// Its private key; default: NAME-key.pem beside NAME.pem
     #[arg(long, value_name = "PATH", requires = "certificate")]
     pub(crate) key: Option<PathBuf>,
 
-    /// The authority that must have made the node's certificate; may be repeated; default: those of the configuration
+    /// The authority that made the node's certificate; may be repeated; default: those of the configuration, else ca.pem
+    /// beside the certificate
     #[arg(long = "ca", value_name = "PATH")]
     pub(crate) authorities: Vec<PathBuf>,
 

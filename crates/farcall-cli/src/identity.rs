@@ -55,19 +55,21 @@ impl Identity {
 
     /// The same error with a remedy for what this command goes by.
     pub(crate) fn explain(&self, report: Report) -> Report {
-        let remedy = match report.reason {
-            "handshake_failed" => self.tls.as_ref().map(|tls| self.refused(&report.message, tls)),
-            "connect_failed" if report.message.contains("would leave this host") => {
-                let plain = "reach the node over TLS, with --certificate, --key and --ca; or, where the network is \
-                             trusted, set FARCALL_ALLOW_PLAINTEXT=true";
-                Some(plain.to_owned())
+        let remedy = match (report.reason, &self.tls) {
+            ("handshake_failed", Some(tls)) => self.refused(&report.message, tls),
+            ("handshake_failed", None) if report.message.contains("peer announced a handshake frame of") => {
+                "does the node speak TLS there? Then name a certificate with --certificate".to_owned()
             }
-            _ => None,
+            ("connect_failed", _) if report.message.contains("would leave this host") => {
+                "call it over TLS, with --certificate; or, where the network is trusted, set FARCALL_ALLOW_PLAINTEXT=true"
+                    .to_owned()
+            }
+            ("connect_failed", None) => {
+                format!("{} A node that speaks TLS is called with --certificate", report.remedy)
+            }
+            _ => return report,
         };
-        match remedy {
-            Some(remedy) => Report { remedy, ..report },
-            None => report,
-        }
+        Report { remedy, ..report }
     }
 
     /// What to do about a handshake that failed with these words.
@@ -109,8 +111,8 @@ impl Identity {
 }
 
 /// How a person gets a certificate for the command.
-const OWN_CERTIFICATE: &str = "make one for the command, on the machine that has ca-key.pem: farcall cert node ops@HOST > ops.toml; then \
-                               --config ops.toml, or --certificate and --key with its two files";
+const OWN_CERTIFICATE: &str = "make one for the command, on the machine that has ca-key.pem: farcall cert node ops@HOST; \
+                               then name it with --certificate";
 
 /// How a person learns who made a certificate.
 const SHOW: &str = "`farcall cert show FILE` tells who made one";

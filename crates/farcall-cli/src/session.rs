@@ -79,16 +79,7 @@ async fn settings(options: &Options, peer: &NodeName) -> Result<Config, Report> 
     if let Some(path) = &options.cookie_file {
         config.cookie_file = Some(path.clone());
     }
-    let Options { certificate, key, authorities, .. } = options;
-    if certificate.is_some() || !authorities.is_empty() {
-        config.driver = Driver::Tls;
-    }
-    if certificate.is_some() {
-        (config.tls.certificate, config.tls.key) = (certificate.clone(), key.clone());
-    }
-    if !authorities.is_empty() {
-        config.tls.ca = authorities.clone();
-    }
+    lay_over(options, &mut config);
     // What other nodes need is no concern of this command.
     config.nodes.retain(|node, _| node == peer);
     if let Some(address) = &options.at {
@@ -100,6 +91,28 @@ async fn settings(options: &Options, peer: &NodeName) -> Result<Config, Report> 
         None => {}
     }
     Ok(config)
+}
+
+/// The files of TLS that were named, and those that `farcall cert` puts beside them.
+fn lay_over(options: &Options, config: &mut Config) {
+    let Options { certificate, key, authorities, .. } = options;
+    if certificate.is_some() || !authorities.is_empty() {
+        config.driver = Driver::Tls;
+    }
+    if !authorities.is_empty() {
+        config.tls.ca = authorities.clone();
+    }
+    let Some(certificate) = certificate else { return };
+    config.tls.certificate = Some(certificate.clone());
+    config.tls.key = key.clone().or_else(|| {
+        let mut name = certificate.file_stem()?.to_owned();
+        name.push("-key.pem");
+        Some(certificate.with_file_name(name))
+    });
+    let beside = certificate.with_file_name("ca.pem");
+    if config.tls.ca.is_empty() && beside.exists() {
+        config.tls.ca.push(beside);
+    }
 }
 
 /// How this peer is dialled: as all its addresses say. If they cannot be found, that is told by whoever dials.

@@ -110,7 +110,7 @@ async fn alpha(port: u16) -> Result<(), Box<dyn Error>> {
     // A certificate speaks for one node. Whoever answers at gamma's address cannot show gamma's, so nothing is sent.
     match node.call(&gamma, "greeter", Greet { name: "alpha".to_owned() }).await {
         Ok(answer) => println!("alpha: gamma says {answer:?}, which cannot be"),
-        Err(error) => println!("alpha: no gamma there, {}: {error}", error.class()),
+        Err(error) => println!("alpha: no gamma there: {error}"),
     }
     node.shutdown().await;
     Ok(())

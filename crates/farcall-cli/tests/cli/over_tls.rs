@@ -110,6 +110,14 @@ async fn every_command_works_with_a_certificate_and_without_a_cookie() {
 }
 
 #[actix::test]
+async fn the_key_and_the_authority_are_found_beside_the_certificate() {
+    let secured = Secured::start("tls_beside").await;
+    let certificate = secured.file(&format!("{OPS}.pem"));
+    let command = secured.command(&["call", BETA, "counter", "Total", "--certificate", &certificate]);
+    assert_eq!(run(command, "").await.ok(), "0\n");
+}
+
+#[actix::test]
 async fn what_cert_node_prints_is_the_configuration_of_the_command() {
     let secured = Secured::start("tls_config").await;
     let settings = cert(&secured.home, &["node", "eve@127.0.0.1"]).await.ok();
@@ -181,10 +189,7 @@ async fn the_nodes_own_certificate_is_refused_because_the_call_would_not_leave_t
     let secured = Secured::start("tls_own").await;
     let said = secured.run_as(BETA, &["call", BETA, "counter", "Total"]).await.failed(1);
     assert!(said.contains("is that of beta@127.0.0.1 itself"), "{said}");
-    assert!(
-        said.contains("farcall cert node ops@HOST") && said.contains("--certificate and --key"),
-        "{said}"
-    );
+    assert!(said.contains("farcall cert node ops@HOST") && said.contains("with --certificate"), "{said}");
     let ended = secured.run_as(BETA, &["ping", BETA, "--json"]).await;
     assert_eq!((ended.code, &error(&ended)["reason"]), (Some(1), &Value::from("own_name")));
     let mut plain = command(&secured.home);
@@ -260,8 +265,6 @@ async fn what_is_missing_or_mixed_up_is_named_with_the_file_and_a_way_out() {
         said.contains("tls.certificate is not set") && said.contains("farcall cert node ops@HOST"),
         "{said}"
     );
-    let said = with(&["--certificate", &certificate, "--key", &key]).await.failed(1);
-    assert!(said.contains("no authority to believe") && said.contains("with --ca"), "{said}");
     let said = with(&["--certificate", &certificate, "--key", "none.pem", "--ca", &ca]).await.failed(1);
     assert!(said.contains("none.pem cannot be read") && said.contains("--key"), "{said}");
     let said = with(&["--certificate", &certificate, "--key", &other, "--ca", &ca]).await.failed(1);
@@ -271,7 +274,13 @@ async fn what_is_missing_or_mixed_up_is_named_with_the_file_and_a_way_out() {
     );
     let said = with(&["--certificate", &key, "--key", &key, "--ca", &ca]).await.failed(1);
     assert!(said.contains("holds no certificate") && said.contains("farcall cert show"), "{said}");
-    assert_eq!(with(&["--certificate", &certificate]).await.code, Some(2), "no certificate without its key");
+    assert_eq!(with(&["--key", &key]).await.code, Some(2), "no key without its certificate");
+    fs::remove_file(&ca).unwrap();
+    let said = with(&["--certificate", &certificate]).await.failed(1);
+    assert!(said.contains("no authority to believe") && said.contains("with --ca"), "{said}");
+    fs::remove_file(&key).unwrap();
+    let said = with(&["--certificate", &certificate]).await.failed(1);
+    assert!(said.contains(&format!("tls.key: {key} cannot be read")), "{said}");
 }
 
 #[actix::test]
@@ -298,4 +307,9 @@ async fn a_node_of_another_name_and_one_without_tls_are_told() {
     shows(&mut wrong, &secured.home, OPS).env("FARCALL_TLS_AUTH", "certificate");
     let said = run(wrong, "").await.failed(3);
     assert!(said.contains("does beta@127.0.0.1 listen for TLS there?"), "{said}");
+    let mut wrong = command(&secured.home);
+    let address = secured.node.listening_on()[0].to_string();
+    wrong.args(["ping", BETA, "--at", &address, "--cookie-file"]).arg(cluster.cookie_file());
+    let said = run(wrong, "").await.failed(3);
+    assert!(said.contains("does the node speak TLS there? Then name a certificate"), "{said}");
 }
