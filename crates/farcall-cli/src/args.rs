@@ -112,12 +112,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PATH", requires = "certificate")]
     pub(crate) key: Option<PathBuf>,
 
-    /// The authority that made the node's certificate; may be repeated; default: those of the configuration, else ca.pem
-    /// beside the certificate
-    #[arg(long = "ca", value_name = "PATH")]
+    /// The authority that made the node's certificate; may be repeated
+    ///
+    /// Default: those of the configuration, else ca.pem beside the certificate.
+    #[arg(long = "ca", value_name = "PATH", verbatim_doc_comment)]
     pub(crate) authorities: Vec<PathBuf>,
 
-    /// The name this command has as a node; default: that in its certificate, else cli- and the process id, @127.0.0.1
+    /// The name this command has as a node; default: that in its certificate, else cli-PID@127.0.0.1
     #[arg(long, value_name = "NAME@HOST")]
     pub(crate) name: Option<NodeName>,
 }

@@ -10,6 +10,7 @@ use farcall::{
 };
 
 use crate::args::Options;
+use crate::cert::place;
 use crate::identity::{Identity, tls_report};
 use crate::report::Report;
 
@@ -104,14 +105,10 @@ fn lay_over(options: &Options, config: &mut Config) {
     }
     let Some(certificate) = certificate else { return };
     config.tls.certificate = Some(certificate.clone());
-    config.tls.key = key.clone().or_else(|| {
-        let mut name = certificate.file_stem()?.to_owned();
-        name.push("-key.pem");
-        Some(certificate.with_file_name(name))
-    });
-    let beside = certificate.with_file_name("ca.pem");
-    if config.tls.ca.is_empty() && beside.exists() {
-        config.tls.ca.push(beside);
+    config.tls.key = Some(key.clone().unwrap_or_else(|| place::key_beside(certificate)));
+    let authority = place::authority_beside(certificate);
+    if config.tls.ca.is_empty() && authority.exists() {
+        config.tls.ca.push(authority);
     }
 }
 

@@ -6,14 +6,16 @@
 //! cargo run -p farcall-examples --bin tls beta      # first terminal; stop it with Ctrl-C
 //! cargo run -p farcall-examples --bin tls alpha     # second terminal; ends by itself
 //! ```
-//! The certificates are in the folder `tls` beside the cookie file. The cookie counts too: whoever wants in needs both,
-//! unless `tls.auth` says otherwise. Beta listens on 127.0.0.1:5370; a port behind the role replaces 5370.
+//! Start them in any order. The certificates are in the folder `tls` beside the cookie file. The cookie counts too:
+//! whoever wants in needs both, unless `tls.auth` says otherwise. Beta listens on 127.0.0.1:5370; a port behind the role
+//! replaces 5370.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example shows what happens")]
 
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use actix::prelude::*;
 use farcall::config::TlsConfig;
@@ -102,8 +104,8 @@ async fn alpha(port: u16) -> Result<(), Box<dyn Error>> {
     let builder = node(ALPHA)?.no_listener().node(BETA, &address);
     let node = builder.node("gamma@127.0.0.1", &address).start().await?;
     let (beta, gamma): (Target, Target) = (BETA.parse()?, "gamma@127.0.0.1".parse()?);
-    println!("alpha: waiting for beta at {address}");
-    node.wait_for(&beta, "greeter").await?;
+    println!("alpha: waiting a minute at most for beta at {address}");
+    node.wait_for_within(&beta, "greeter", Duration::from_secs(60)).await?;
     let answer = node.call(&beta, "greeter", Greet { name: "alpha".to_owned() }).await?;
     println!("alpha: beta says {answer:?}");
 

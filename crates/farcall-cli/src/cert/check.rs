@@ -47,29 +47,30 @@ pub(crate) fn check(check: &Check, output: &mut Output) -> Result<(), Report> {
 fn read(check: &Check) -> Result<Chain, Report> {
     let (leaf, between) = pem::chain(&check.certificate)?;
     let mut authorities = Vec::new();
-    for path in &check.authorities {
-        authorities.extend(pem::certificates(path)?);
+    for path in check.authorities() {
+        authorities.extend(pem::certificates(&path)?);
     }
     Ok(Chain { leaf, between, authorities })
 }
 
 /// Nothing of a key that is not there: that it is missing is told once.
 fn privacy(check: &Check) -> Option<Finding> {
-    check.key.symlink_metadata().ok()?;
-    Some(match secret::is_private(&check.key) {
-        Ok(()) => Finding::ok("key_file", format!("others cannot use {}", check.key.display())),
+    let key = check.key();
+    key.symlink_metadata().ok()?;
+    Some(match secret::is_private(&key) {
+        Ok(()) => Finding::ok("key_file", format!("others cannot use {}", key.display())),
         Err(report) => Finding::failed("key_file", report.message, report.remedy),
     })
 }
 
 fn key(check: &Check, leaf: &Certificate) -> Finding {
-    match Secret::read(&check.key) {
+    match Secret::read(&check.key()) {
         Err(report) => Finding::failed("key", report.message, report.remedy),
         Ok(key) if key.public_key() == leaf.public_key => {
             Finding::ok("key", "the key belongs to the certificate")
         }
         Ok(_) => {
-            let what = format!("the key in {} does not belong to the certificate", check.key.display());
+            let what = format!("the key in {} does not belong to the certificate", check.key().display());
             Finding::failed(
                 "key",
                 what,

@@ -85,6 +85,16 @@ async fn a_certificate_of_another_authority_is_found() {
 }
 
 #[actix::test]
+async fn the_key_and_the_authority_are_looked_for_beside_the_certificate() {
+    let set = Set::new("check_beside").await;
+    let [certificate, key, ca] = set.beta();
+    let said = cert(&set.home, &["check", &certificate, "--name", BETA]).await.ok();
+    assert!(said.contains(&key) && !said.contains("FAILED"), "{said}");
+    fs::remove_file(ca).unwrap();
+    fails(&cert(&set.home, &["check", &certificate]).await, "ca.pem: cannot be read");
+}
+
+#[actix::test]
 async fn a_key_that_does_not_belong_is_found() {
     let set = Set::new("check_key").await;
     let [certificate, _, ca] = set.beta();

@@ -278,6 +278,8 @@ async fn what_is_missing_or_mixed_up_is_named_with_the_file_and_a_way_out() {
     fs::remove_file(&ca).unwrap();
     let said = with(&["--certificate", &certificate]).await.failed(1);
     assert!(said.contains("no authority to believe") && said.contains("with --ca"), "{said}");
+    let said_of_none = with(&["--certificate", "none.pem"]).await.failed(1);
+    assert!(said_of_none.contains("tls.certificate: none.pem cannot be read"), "{said_of_none}");
     fs::remove_file(&key).unwrap();
     let said = with(&["--certificate", &certificate]).await.failed(1);
     assert!(said.contains(&format!("tls.key: {key} cannot be read")), "{said}");

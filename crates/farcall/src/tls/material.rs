@@ -114,9 +114,9 @@ impl TlsMaterial {
         let mut material = Self::default();
         match (&config.certificate, &config.key) {
             (Some(certificate), Some(key)) => {
+                let certificate_pem = file("tls.certificate", certificate)?;
                 Self::check_key_file(key)?;
-                let (certificate_pem, key_pem) =
-                    (file("tls.certificate", certificate)?, file("tls.key", key)?);
+                let key_pem = file("tls.key", key)?;
                 let (named, key_named) = (name("tls.certificate", certificate), name("tls.key", key));
                 material = material.identity_from(&named, &certificate_pem, &key_named, &key_pem)?;
             }
