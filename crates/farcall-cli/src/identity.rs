@@ -61,7 +61,7 @@ impl Identity {
                 "does the node speak TLS there? Then name a certificate with --certificate".to_owned()
             }
             ("connect_failed", _) if report.message.contains("would leave this host") => {
-                "call it over TLS, with --certificate; or, where the network is trusted, set FARCALL_ALLOW_PLAINTEXT=true"
+                "call it over TLS, with --certificate; or set FARCALL_ALLOW_PLAINTEXT=true if the network is trusted"
                     .to_owned()
             }
             ("connect_failed", None) => {
@@ -111,8 +111,8 @@ impl Identity {
 }
 
 /// How a person gets a certificate for the command.
-const OWN_CERTIFICATE: &str = "make one for the command, on the machine that has ca-key.pem: farcall cert node ops@HOST; \
-                               then name it with --certificate";
+const OWN_CERTIFICATE: &str = "make one for the command, on the machine that has ca-key.pem: farcall cert node \
+                               ops@HOST; then name it with --certificate";
 
 /// How a person learns who made a certificate.
 const SHOW: &str = "`farcall cert show FILE` tells who made one";
@@ -191,7 +191,8 @@ fn another_name(node: &NodeName, names: &CertificateNames) -> String {
         ),
         None if *names == CertificateNames::default() => OWN_CERTIFICATE.to_owned(),
         None => format!(
-            "leave out --name, and the command has the name in the certificate; or make one for it: farcall cert node {}",
+            "leave out --name, and the command has the name in the certificate; or make one for it: farcall cert \
+             node {}",
             word(node.as_str())
         ),
     }

@@ -7,8 +7,8 @@
 //! cargo run -p farcall-examples --bin tls alpha     # second terminal; ends by itself
 //! ```
 //! Start them in any order. The certificates are in the folder `tls` beside the cookie file. The cookie counts too:
-//! whoever wants in needs both, unless `tls.auth` says otherwise. Beta listens on 127.0.0.1:5370; a port behind the role
-//! replaces 5370.
+//! whoever wants in needs both, unless `tls.auth` says otherwise. Beta listens on 127.0.0.1:5370; a port behind the
+//! role replaces 5370.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example shows what happens")]
 

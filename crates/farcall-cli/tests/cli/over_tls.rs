@@ -140,6 +140,9 @@ async fn the_command_has_the_name_in_its_certificate() {
     let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
     let seen = || secured.node.inbound().iter().any(|name| name.as_str() == OPS);
     crate::fixture::eventually("the name", seen).await;
+    // Another one with the same certificate does not disturb it.
+    secured.run_as(OPS, &["ping", BETA]).await.ok();
+    assert!(child.try_wait().unwrap().is_none());
     child.kill().unwrap();
     child.wait().unwrap();
     let said = secured.run_as(OPS, &["ping", BETA, "--name", "eve@127.0.0.1"]).await.failed(1);
