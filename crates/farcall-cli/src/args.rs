@@ -114,7 +114,7 @@ pub(crate) struct Options {
 
     /// The authority that made the node's certificate; may be repeated
     ///
-    /// Default: those of the configuration, else ca.pem beside the certificate.
+    /// Default: those of the configuration, else ca.pem beside the certificate, and then crl.pem too if it is there.
     #[arg(long = "ca", value_name = "PATH", verbatim_doc_comment)]
     pub(crate) authorities: Vec<PathBuf>,
 

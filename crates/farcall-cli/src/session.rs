@@ -109,6 +109,7 @@ fn lay_over(options: &Options, config: &mut Config) {
     let authority = place::authority_beside(certificate);
     if config.tls.ca.is_empty() && authority.exists() {
         config.tls.ca.push(authority);
+        config.tls.crl.extend(place::revocations_beside(certificate));
     }
 }
 

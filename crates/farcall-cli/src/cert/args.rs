@@ -126,7 +126,7 @@ pub(crate) struct Check {
     /// The authority that the nodes believe; may be repeated; default: ca.pem beside the certificate
     #[arg(long = "ca", value_name = "FILE")]
     pub(crate) authorities: Vec<PathBuf>,
-    /// A list of revoked certificates; may be repeated
+    /// A list of revoked certificates; may be repeated; default: crl.pem beside ca.pem, unless --ca is given
     #[arg(long = "crl", value_name = "FILE")]
     pub(crate) lists: Vec<PathBuf>,
     /// The node it must speak for
@@ -148,6 +148,14 @@ impl Check {
         match self.authorities.is_empty() {
             true => vec![place::authority_beside(&self.certificate)],
             false => self.authorities.clone(),
+        }
+    }
+
+    /// The files of lists of revoked certificates. One that lies beside the certificate is of the authority there.
+    pub(crate) fn lists(&self) -> Vec<PathBuf> {
+        match self.lists.is_empty() && self.authorities.is_empty() {
+            true => place::revocations_beside(&self.certificate).into_iter().collect(),
+            false => self.lists.clone(),
         }
     }
 }

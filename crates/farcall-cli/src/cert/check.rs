@@ -137,11 +137,12 @@ fn usage(chain: &Chain, leads: bool) -> Finding {
 }
 
 fn revocation(check: &Check, chain: &Chain, leads: bool) -> Vec<Finding> {
-    if check.lists.is_empty() {
+    let paths = check.lists();
+    if paths.is_empty() {
         return vec![Finding::skipped("revocation", "whether it is revoked", "name a list with --crl")];
     }
     let (mut findings, mut lists) = (Vec::new(), Vec::new());
-    for path in &check.lists {
+    for path in &paths {
         match pem::lists(path) {
             Err(report) => findings.push(Finding::failed("revocation", report.message, report.remedy)),
             Ok(read) => {

@@ -63,7 +63,7 @@ impl Place {
     }
 
     pub(crate) fn revocations(&self) -> PathBuf {
-        self.folder.join("crl.pem")
+        self.folder.join(REVOCATIONS)
     }
 
     /// Whether there is a list of revoked certificates.
@@ -92,7 +92,13 @@ pub(crate) fn authority_beside(certificate: &Path) -> PathBuf {
     certificate.with_file_name(AUTHORITY)
 }
 
+/// Where this command puts what that authority has revoked, if that is there.
+pub(crate) fn revocations_beside(certificate: &Path) -> Option<PathBuf> {
+    Some(certificate.with_file_name(REVOCATIONS)).filter(|path| path.exists())
+}
+
 const AUTHORITY: &str = "ca.pem";
+const REVOCATIONS: &str = "crl.pem";
 const KEY: &str = "-key";
 
 /// The longest file name without its ending; file systems take 255 bytes.

@@ -90,8 +90,11 @@ async fn the_key_and_the_authority_are_looked_for_beside_the_certificate() {
     let [certificate, key, ca] = set.beta();
     let said = cert(&set.home, &["check", &certificate, "--name", BETA]).await.ok();
     assert!(said.contains(&key) && !said.contains("FAILED"), "{said}");
+    cert(&set.home, &["revoke", &certificate]).await.ok();
+    fails(&cert(&set.home, &["check", &certificate]).await, "REVOKED on ");
     fs::remove_file(ca).unwrap();
-    fails(&cert(&set.home, &["check", &certificate]).await, "ca.pem: cannot be read");
+    let ended = cert(&set.home, &["check", &certificate]).await;
+    fails(&ended, "ca.pem: cannot be read");
 }
 
 #[actix::test]

@@ -110,11 +110,15 @@ async fn every_command_works_with_a_certificate_and_without_a_cookie() {
 }
 
 #[actix::test]
-async fn the_key_and_the_authority_are_found_beside_the_certificate() {
+async fn the_key_the_authority_and_its_list_are_found_beside_the_certificate() {
     let secured = Secured::start("tls_beside").await;
     let certificate = secured.file(&format!("{OPS}.pem"));
-    let command = secured.command(&["call", BETA, "counter", "Total", "--certificate", &certificate]);
-    assert_eq!(run(command, "").await.ok(), "0\n");
+    let call = || secured.command(&["call", BETA, "counter", "Total", "--certificate", &certificate]);
+    assert_eq!(run(call(), "").await.ok(), "0\n");
+    cert(&secured.home, &["revoke", &secured.file(&format!("{BETA}.pem"))]).await.ok();
+    let said = run(call(), "").await.failed(3);
+    assert!(said.contains("the peer's certificate is not believed: it was revoked"), "{said}");
+    assert!(said.contains("farcall cert node beta@127.0.0.1 --force"), "{said}");
 }
 
 #[actix::test]
