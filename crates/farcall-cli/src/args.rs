@@ -48,7 +48,7 @@ Examples:
     farcall cast beta@127.0.0.1 counter Add '{\"amount\":1}'
 
   A node that is not where its name says, or not on the usual port:
-    farcall ping beta@cluster --at 10.0.0.2:7000 --count 5
+    farcall ping beta@cluster --at 127.0.0.1:7000 --count 5
 
   Certificates: an authority, one for a node, and one for this command, with which it calls over TLS:
     farcall cert ca
