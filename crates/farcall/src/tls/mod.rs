@@ -67,7 +67,7 @@ impl Tls {
         material: Option<TlsMaterial>,
     ) -> Result<Self, TlsError> {
         let from_files = material.is_none();
-        let material = material.map_or_else(|| TlsMaterial::read(&config.tls), Ok)?;
+        let material = material.map_or_else(|| TlsMaterial::from_files(&config.tls), Ok)?;
         let (node, cluster) = (node.clone(), Arc::<str>::from(config.cluster.as_str()));
         let loaded = Loaded::new(material, &config.tls, &node, &cluster)?;
         let (config, loaded) = (config.tls.clone(), RwLock::new(Arc::new(loaded)));
@@ -81,7 +81,7 @@ impl Tls {
                 "got its certificates from the program, which can give it new ones",
             ));
         }
-        self.replace(TlsMaterial::read(&self.config)?)
+        self.replace(TlsMaterial::from_files(&self.config)?)
     }
 
     /// Handshakes from now on use this. After an error everything is as before.
