@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::context::Context;
 use crate::tls::{Tls, TlsError, span};
@@ -55,7 +55,7 @@ fn warn_of_end(context: &Context) {
     }
 }
 
-async fn reload_on_sighup(context: Weak<Context>, mut hangups: Signal) {
+async fn reload_on_sighup(context: Weak<Context>, mut hangups: tokio::signal::unix::Signal) {
     loop {
         let Some(drained) = context.upgrade() else { return };
         tokio::select! {

@@ -58,7 +58,8 @@ async fn each_peer_calls_what_its_rules_give_it_and_nothing_else() {
     let (other, to) = (&peers[2], target(&node));
     assert!(unauthorized(&other.async_call(&to, "counter", Total).await.unwrap_err()));
     assert!(unauthorized(&other.cast(&to, "counter", Add { amount: 1 }).acked().await.unwrap_err()));
-    assert!(unauthorized(&other.multicall([to.clone()], "counter", Total).await[0].1.as_ref().unwrap_err()));
+    let answers = other.multicall([to.clone()], "counter", Total).await;
+    assert!(unauthorized(answers[0].1.as_ref().unwrap_err()));
     let report = other.sbcast([to.clone()], "counter", Add { amount: 1 }).await;
     assert!(unauthorized(&report.failed[0].1));
     assert_eq!(node.call(&to, "counter", Total).await.unwrap(), 0);

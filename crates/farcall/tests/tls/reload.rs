@@ -132,7 +132,7 @@ async fn a_broken_new_file_leaves_the_old_ones_in_use_and_is_named() {
             }));
         }),
     ];
-    for (nth, (named, spoil)) in spoilt.into_iter().enumerate() {
+    for (nth, (named, spoil)) in (0_u32..).zip(spoilt) {
         files.identity(&old);
         files.authorities(&[authority()]);
         spoil(&files);
@@ -140,8 +140,8 @@ async fn a_broken_new_file_leaves_the_old_ones_in_use_and_is_named() {
         assert!(error.contains(named), "{error}");
         says(&beta, &format!("TLS files are not used, the old ones stay: {error}")).await;
         assert_eq!(shown_by(beta.listening_on()[0]).await, der(&old));
-        assert!(alpha.call(&target(&beta).with_key(nth as u32), "counter", Total).await.is_ok());
-        assert!(beta.call(&target(&alpha).with_key(nth as u32), "counter", Total).await.is_ok());
+        assert!(alpha.call(&target(&beta).with_key(nth), "counter", Total).await.is_ok());
+        assert!(beta.call(&target(&alpha).with_key(nth), "counter", Total).await.is_ok());
     }
     files.identity(&lasting(authority(), name, 50));
     beta.reload_tls().await.unwrap();
@@ -203,7 +203,8 @@ async fn the_authority_is_replaced_in_three_steps_and_no_link_is_lost() {
         }
     };
     all_is_well().await;
-    let steps: [&dyn Fn(&Node, &PemFiles); 3] = [
+    type Step<'a> = &'a dyn Fn(&Node, &PemFiles);
+    let steps: [Step<'_>; 3] = [
         &|_, files| files.authorities(&[&old, &new]),
         &|node, files| files.identity(&new.identity(node.name().as_str())),
         &|_, files| files.authorities(&[&new]),
