@@ -86,7 +86,7 @@ const KEYS: &[KeyDoc] = &[
     key("tls.crl", List, "unset", "lists of revoked certificates, PEM files"),
     key("tls.auth", Text, "both", "what a peer must show over TLS: both, certificate or cookie; the same on all nodes"),
     key("tls.version_min", Text, "1.3", "the oldest version of TLS that is spoken: 1.3 or 1.2"),
-    key("tls.reload_on_sighup", Switch, "true", "reads the files again when the process gets a SIGHUP"),
+    key("tls.reload_on_sighup", Switch, "true", "reads these files and the cookie file again when the process gets a SIGHUP"),
     key("tls.expiry_warning", Duration, "720h", "warns in the log, once a day, when the certificate ends within this"),
     key("nodes", Map, "unset", "addresses of nodes, host:port or tls://host:port; asked before every other source"),
     key("discovery_file", Text, "unset", "a file of addresses, read again when it changes; asked after nodes"),

@@ -1,11 +1,14 @@
-//! Looks after the certificate of a node while it runs: says ahead of time that it ends, and reads new files on SIGHUP.
+//! Looks after the certificate of a node while it runs: says ahead of time that it ends, and reads new files on SIGHUP,
+//! that of the cookies among them.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use farcall_proto::link::handshake::{Cookie, KeyIds};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::context::Context;
+use crate::cookie::{CookieFile, CookieFileError};
 use crate::tls::{Tls, TlsError, span};
 
 /// How often the end of the certificate is looked at.
@@ -57,12 +60,17 @@ async fn reload_on_sighup(context: Weak<Context>) {
             () = drained.drained() => return,
             received = hangups.recv() => if received.is_none() { return },
         }
-        // The error is in the log; the old files stay in use.
-        let _ = reload(&drained).await;
+        // An error is in the log; what was read before stays in use.
+        if drained.tls.as_ref().is_some_and(Tls::is_from_files) {
+            let _ = reload(&drained).await;
+        }
+        if drained.cookie_file.is_some() {
+            let _ = reload_cookies(&drained).await;
+        }
     }
 }
 
-/// Reads the files again, away from the arbiter.
+/// Reads the files of TLS again, away from the arbiter.
 pub(super) async fn reload(context: &Arc<Context>) -> Result<(), TlsError> {
     let own = context.clone();
     let read = move || match &own.tls {
@@ -83,4 +91,25 @@ pub(super) async fn reload(context: &Arc<Context>) -> Result<(), TlsError> {
         ),
     }
     result
+}
+
+/// Reads the cookie file again, away from the arbiter.
+pub(super) async fn reload_cookies(context: &Context) -> Result<(), CookieFileError> {
+    let path = context.cookie_file.clone().ok_or(CookieFileError::NoFile)?;
+    let read = tokio::task::spawn_blocking(move || CookieFile::load(&path)).await;
+    match read.unwrap_or(Err(CookieFileError::NoFile)) {
+        Ok(keyring) => {
+            let ids = KeyIds(keyring.cookies().map(Cookie::key_id).collect());
+            log::info!(target: "farcall", node:% = context.name, keys:% = ids; "the cookie file is read again");
+            context.set_keyring(keyring);
+            Ok(())
+        }
+        Err(error) => {
+            log::error!(
+                target: "farcall", node:% = context.name;
+                "the cookie file is not used, the old cookies stay: {error}"
+            );
+            Err(error)
+        }
+    }
 }
