@@ -9,4 +9,5 @@ mod checks;
 mod errors;
 mod fixture;
 mod looks;
+mod procedures;
 mod settings;
