@@ -26,29 +26,51 @@ pub(super) fn certificates(context: &Arc<Context>) {
 }
 
 async fn watch_end(context: Weak<Context>) {
-    let mut looks = 0;
+    let (mut told, mut looks) = (None, 0);
     while let Some(context) = context.upgrade().filter(|context| !context.is_draining()) {
-        if looks % WARN_EVERY == 0 {
+        let end = context.tls.as_ref().and_then(|tls| End::of(tls, context.config.tls.expiry_warning));
+        // At once when it gets worse, and then again and again.
+        if end.is_some() && (end != told || looks % WARN_EVERY == 0) {
             warn_of_end(&context);
+            looks = 0;
         }
-        looks = looks.wrapping_add(1);
+        told = end;
+        looks += 1;
         drop(context);
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
+/// What has to be said of the end of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Soon,
+    Over,
+}
+
+impl End {
+    fn of(tls: &Tls, soon: Duration) -> Option<Self> {
+        match tls.expires_in()? {
+            Duration::ZERO => Some(Self::Over),
+            left => (left <= soon).then_some(Self::Soon),
+        }
+    }
+}
+
 /// Says when the certificate ends, if that is soon.
 fn warn_of_end(context: &Context) {
-    let Some(left) = context.tls.as_ref().and_then(Tls::expires_in) else { return };
-    let soon = context.config.tls.expiry_warning;
-    let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
-    if left.is_zero() {
-        log::error!(
+    let Some(tls) = &context.tls else { return };
+    match End::of(tls, context.config.tls.expiry_warning) {
+        Some(End::Over) => log::error!(
             target: "farcall", node:% = context.name;
             "the certificate has ended: peers refuse new connections. `farcall cert node` makes a new one"
-        );
-    } else if left <= soon {
-        log::warn!(target: "farcall", node:% = context.name; "the certificate ends in {}", span(seconds));
+        ),
+        Some(End::Soon) => {
+            let left = tls.expires_in().unwrap_or_default();
+            let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+            log::warn!(target: "farcall", node:% = context.name; "the certificate ends in {}", span(seconds));
+        }
+        None => {}
     }
 }
 
