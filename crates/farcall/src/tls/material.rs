@@ -17,12 +17,12 @@ use crate::config::TlsConfig;
 ///
 /// ```no_run
 /// # fn secret(name: &str) -> Vec<u8> { std::fs::read(name).unwrap() }
-/// use farcall::{Node, TlsMaterial};
+/// use farcall::{Driver, Node, TlsMaterial};
 ///
 /// let material = TlsMaterial::new()
 ///     .identity(&secret("node.pem"), &secret("node-key.pem"))?
 ///     .authority(&secret("ca.pem"))?;
-/// let node = Node::builder("alpha@10.0.0.1").tls(material);
+/// let node = Node::builder("alpha@10.0.0.1").driver(Driver::Tls).tls(material);
 /// # Ok::<(), farcall::TlsError>(())
 /// ```
 #[derive(Default)]
