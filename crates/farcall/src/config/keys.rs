@@ -79,7 +79,7 @@ const KEYS: &[KeyDoc] = &[
     key("tcp.port", Number, "5369", "the port of nodes without an address of their own, and of tcp.listen = auto"),
     key("allow_plaintext", Switch, "false", "lets plain TCP listen and dial outside of this host"),
     key("tls.listen", Text, "auto", "where to accept TLS connections: auto (host of name, tls.port; only if driver is tls), off, or a list of IP:port"),
-    key("tls.port", Number, "5370", "the same as tcp.port, for TLS"),
+    key("tls.port", Number, "5370", "the port of nodes without an address of their own, and of tls.listen = auto"),
     key("tls.certificate", Text, "unset", "this node's certificate, PEM, with those between it and the authority"),
     key("tls.key", Text, "unset", "its private key, PEM; nobody but its owner and group may use the file"),
     key("tls.ca", List, "unset", "certificates of the authorities that are believed, PEM files"),
@@ -135,7 +135,7 @@ const KEYS: &[KeyDoc] = &[
     key("routes_max", Number, "4096", "actor and message names a peer may define, per connection"),
     key("names_max", Number, "65536", "names registered on this node"),
     key("half_open_max", Number, "128", "incoming connections that have not proved who they are"),
-    key("strangers.half_open_per_source_max", Number, "8", "the same of one source: an IPv4 address or an IPv6 /64"),
+    key("strangers.half_open_per_source_max", Number, "8", "connections of one source in their handshake; a source is an IPv4 address or an IPv6 /64"),
     key("strangers.accept_rate", Number, "200", "handshakes that may begin each second; those that succeed do not count"),
     key("strangers.accept_rate_per_source", Number, "20", "the same of one source"),
     key("strangers.delay_min", Duration, "100ms", "a source whose handshake failed is refused for so long; each failure doubles it"),
@@ -144,7 +144,7 @@ const KEYS: &[KeyDoc] = &[
     key("strangers.limit_loopback", Switch, "false", "the limits of one source hold for loopback addresses too"),
     key("strangers.frame_bytes_max", Bytes, "4KiB", "the longest frame of a handshake"),
     key("strangers.bytes_max", Bytes, "16KiB", "all frames of one side of a handshake"),
-    key("strangers.tls_bytes_max", Bytes, "32KiB", "bytes of TLS before that: hellos and certificates"),
+    key("strangers.tls_bytes_max", Bytes, "32KiB", "bytes of TLS before the handshake of the nodes: hellos and certificates"),
     key("acceptors_max", Number, "4096", "incoming connections"),
 ];
 

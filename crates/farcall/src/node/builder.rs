@@ -97,10 +97,10 @@ pub enum StartError {
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "; is another node running there? Set tcp.listen or tcp.port, or port 0 for any free one"
+            "; is another node running there? Set tcp.listen or tls.listen, and port 0 for any free one"
         }
         io::ErrorKind::AddrNotAvailable => {
-            "; that is no address of this host: set tcp.listen, for example to 0.0.0.0:5369"
+            "; that is no address of this host: set tcp.listen or tls.listen, for example to 0.0.0.0:5370"
         }
         io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
         _ => "",
