@@ -13,7 +13,7 @@ define say
 @printf '\n==> %s\n' $(1)
 endef
 
-.PHONY: help check fmt-check clippy docs tests doctests test demo doc bench bench-check fuzz clean
+.PHONY: help check fmt-check clippy docs tests doctests test demo doc bench bench-check supply fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -63,10 +63,20 @@ bench-check: ## lints and tests of the benchmarks, and a short run of them, whic
 	cd crates/farcall-bench && $(CARGO) test --release
 	cd crates/farcall-bench && timeout 300 $(CARGO) run --release -- run --quick
 
+# The crates themselves are fetched, as a build would; everything that they are held against is in the tree.
+MANIFESTS := Cargo.toml crates/farcall-bench/Cargo.toml crates/farcall-proto/fuzz/Cargo.toml
+supply: ## licences, sources, TLS stacks and known advisories of everything that is built in; needs cargo-deny 0.20
+	$(call say,'supply chain')
+	for manifest in $(MANIFESTS); do $(CARGO) fetch --quiet --locked --manifest-path "$$manifest"; done
+	supply/check $(MANIFESTS)
+	supply/test
+
+# Sanitizers need a nightly toolchain, or a stable one that is told to pass for one; only here.
 FUZZ_SECONDS ?= 60
-fuzz: ## every fuzz target for a minute (FUZZ_SECONDS=...); needs cargo-fuzz and a nightly toolchain
+FUZZ_CARGO = $(shell if RUSTUP_AUTO_INSTALL=0 $(CARGO) +nightly --version >/dev/null 2>&1; then echo '$(CARGO) +nightly'; else echo 'RUSTC_BOOTSTRAP=1 $(CARGO)'; fi)
+fuzz: ## every fuzz target for a minute (FUZZ_SECONDS=...); needs cargo-fuzz
 	cd crates/farcall-proto && for target in fuzz/fuzz_targets/*.rs; do \
-		$(CARGO) +nightly fuzz run "$$(basename "$$target" .rs)" -- -max_total_time=$(FUZZ_SECONDS); done
+		$(FUZZ_CARGO) fuzz run "$$(basename "$$target" .rs)" -- -max_total_time=$(FUZZ_SECONDS); done
 
 clean: ## removes what was built
 	$(CARGO) clean

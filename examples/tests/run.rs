@@ -4,9 +4,12 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 
 const HELLO: &str = env!("CARGO_BIN_EXE_hello");
 const COUNTER: &str = env!("CARGO_BIN_EXE_counter");
@@ -14,6 +17,7 @@ const SHARDED: &str = env!("CARGO_BIN_EXE_sharded");
 const BROADCAST: &str = env!("CARGO_BIN_EXE_broadcast");
 const STREAMING: &str = env!("CARGO_BIN_EXE_streaming");
 const TWO_TERMINALS: &str = env!("CARGO_BIN_EXE_two_terminals");
+const TLS: &str = env!("CARGO_BIN_EXE_tls");
 const DEMO: &str = env!("CARGO_BIN_EXE_demo");
 
 /// A program of the examples, which keeps its cookie with what was built and not with the user's.
@@ -91,6 +95,65 @@ fn two_terminals_find_each_other_whoever_is_first() {
     alpha.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     assert!(alpha.0.wait().unwrap().success(), "{text}");
     assert!(text.contains("\"hello Barbara\", it greeted 2 before"), "{text}");
+}
+
+#[test]
+fn tls_says_what_is_missing_then_two_nodes_know_each_other_by_their_certificates() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tls_example-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let tls = |role: &str, port: &str| {
+        let mut command = program(TLS);
+        command.args([role, port]).env("FARCALL_COOKIE_FILE", folder.join("cookie")).stdout(Stdio::piped());
+        command
+    };
+    let output = tls("beta", "0").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("cert ca\n") && said.contains("cert node "), "{said}");
+
+    make_certificates(&folder);
+    let mut beta = Running(tls("beta", "0").spawn().unwrap());
+    let mut line = String::new();
+    // Kept until beta is gone: it goes on printing.
+    let mut told = BufReader::new(beta.0.stdout.take().unwrap());
+    told.read_line(&mut line).unwrap();
+    let port: String =
+        line.rsplit_once("127.0.0.1:").unwrap().1.chars().take_while(char::is_ascii_digit).collect();
+    let text = printed(tls("alpha", &port));
+    assert!(text.contains("hello alpha, nobody else has read this"), "{text}");
+    assert!(text.contains("no gamma there: ") && text.contains("gamma@127.0.0.1 was dialled"), "{text}");
+    drop((beta, told));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// As a user makes them, if the command was built too; else such as it makes.
+fn make_certificates(folder: &Path) {
+    let nodes = ["alpha@127.0.0.1", "beta@127.0.0.1"];
+    let farcall = Path::new(TLS).with_file_name("farcall");
+    if farcall.exists() {
+        for args in [&["cert", "ca"][..], &["cert", "node", nodes[0], nodes[1]]] {
+            let mut command = program(farcall.to_str().unwrap());
+            command.args(args).env("FARCALL_COOKIE_FILE", folder.join("cookie"));
+            printed(command);
+        }
+        return;
+    }
+    let folder = folder.join("tls");
+    std::fs::create_dir_all(&folder).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    std::fs::write(folder.join("ca.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+    let issuer = Issuer::new(params, key);
+    for node in nodes {
+        let (mut params, key) = (CertificateParams::default(), KeyPair::generate().unwrap());
+        params.subject_alt_names =
+            vec![SanType::URI(format!("farcall://farcall/{node}").try_into().unwrap())];
+        let certificate = params.signed_by(&key, &issuer).unwrap().pem();
+        std::fs::write(folder.join(format!("{node}.pem")), certificate).unwrap();
+        let key_file = folder.join(format!("{node}-key.pem"));
+        std::fs::write(&key_file, key.serialize_pem()).unwrap();
+        std::fs::set_permissions(key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
 }
 
 #[test]

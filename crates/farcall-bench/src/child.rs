@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::certificates::pass_on;
 use crate::meter::ClientSample;
 use crate::usage::Usage;
 
@@ -110,7 +111,9 @@ pub struct Child {
 impl Child {
     /// Runs this program once more with other arguments.
     pub fn spawn(role: &'static str, arguments: &[String]) -> Result<Self> {
-        let mut process = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        pass_on(&mut command)?;
+        let mut process = command
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -11,21 +11,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix::prelude::*;
 use anyhow::{Result, anyhow, ensure};
-use farcall::Cookie;
 use farcall::prelude::*;
+use farcall::{Cookie, Driver, NodeBuilder};
 
+use crate::certificates::material;
 use crate::child::ServerSeat;
 use crate::meter::{ClientSample, Meter};
 use crate::side::Side;
 use crate::workload::{Blob, Echo, Traffic, Workload};
 
-/// This implementation.
-pub const SIDE: Side = Side {
+/// Over plain TCP.
+pub const TCP: Side = Side {
     name: "farcall",
     about: "named actix actors on two nodes, over plain TCP",
     supports: |_| true,
-    server,
-    client,
+    server: |seat| server(seat, Driver::Tcp),
+    client: |address, workload, meter| client(address, workload, meter, Driver::Tcp),
+};
+
+/// Over TLS 1.3, both sides with certificates and the cookie.
+pub const TLS: Side = Side {
+    name: "farcall-tls",
+    about: "the same over TLS 1.3, both sides with certificates and the cookie",
+    supports: |_| true,
+    server: |seat| server(seat, Driver::Tls),
+    client: |address, workload, meter| client(address, workload, meter, Driver::Tls),
 };
 
 /// One way, counted.
@@ -78,10 +88,24 @@ fn cookie() -> Result<Cookie> {
     Ok(Cookie::new(b"a cookie for benchmarks on loopback only")?)
 }
 
-fn server(seat: &ServerSeat) -> Result<Infallible> {
+/// A node that does not listen yet, with what the driver needs.
+fn node(name: &str, driver: Driver) -> Result<NodeBuilder> {
+    let builder = Node::builder(name).no_listener().driver(driver).cookie(cookie()?);
+    Ok(match driver {
+        Driver::Tcp => builder,
+        Driver::Tls => builder.tls(material(name)?),
+    })
+}
+
+fn server(seat: &ServerSeat, driver: Driver) -> Result<Infallible> {
     System::new().block_on(async {
-        let builder = Node::builder("server@127.0.0.1").listen([SocketAddr::from(([127, 0, 0, 1], 0))]);
-        let node = builder.cookie(cookie()?).start().await?;
+        let builder = node("server@127.0.0.1", driver)?;
+        let any_port = [SocketAddr::from(([127, 0, 0, 1], 0))];
+        let builder = match driver {
+            Driver::Tcp => builder.listen(any_port),
+            Driver::Tls => builder.listen_tls(any_port),
+        };
+        let node = builder.start().await?;
         for name in ["small", "large"] {
             node.register(name, Answerer { told: seat.counter() }.start())?.keep();
         }
@@ -91,10 +115,15 @@ fn server(seat: &ServerSeat) -> Result<Infallible> {
     })
 }
 
-fn client(address: SocketAddr, workload: &Workload, meter: Rc<Meter>) -> Result<ClientSample> {
+fn client(
+    address: SocketAddr,
+    workload: &Workload,
+    meter: Rc<Meter>,
+    driver: Driver,
+) -> Result<ClientSample> {
     System::new().block_on(async {
-        let builder = Node::builder("client@127.0.0.1").no_listener().cookie(cookie()?);
-        let node = builder.node("server@127.0.0.1", address.to_string()).start().await?;
+        let node =
+            node("client@127.0.0.1", driver)?.node("server@127.0.0.1", address.to_string()).start().await?;
         let server: Target = "server@127.0.0.1".parse()?;
         node.wait_for(&server, "large").await?;
         let (small, large, casts) = match workload.traffic {

@@ -4,6 +4,7 @@
 //! read what it prints.
 
 mod bare;
+mod certificates;
 mod child;
 mod farcall_side;
 mod meter;

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::child::ServerFigures;
 use crate::meter::{ClientSample, Plan};
-use crate::side::YARDSTICK;
+use crate::side::{ENCRYPTED, PLAIN, YARDSTICK};
 use crate::usage::allowed_cores;
 use crate::workload::{BLOB_BYTES, LARGE_ALONE, MIXED, Placement, QUIET, Traffic, Workload};
 
@@ -256,12 +256,28 @@ impl Report {
     }
 }
 
+impl Report {
+    /// What encryption costs under one workload.
+    fn encrypted_row(&self, encrypted: &Cell) -> Option<Vec<String>> {
+        let plain = self.cell(encrypted.workload, PLAIN)?;
+        let ratio = |metric| show(encrypted.ratio(plain, metric), |r| format!("{r:.2}"));
+        let workload = encrypted.workload.to_owned();
+        Some(vec![workload, ratio(CALLS), ratio(P50), ratio(P99), ratio(CPU)])
+    }
+}
+
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Machine { processor, cores_allowed, kernel, load_after } = &self.machine;
         writeln!(f, "{processor}, {cores_allowed} cores, Linux {kernel}, load {load_after}")?;
         writeln!(f, "{} rounds of {} s; × is the ratio to {YARDSTICK}\n", self.rounds, self.window_s)?;
         table(f, &HEADINGS, self.cells.iter().map(|cell| self.row(cell)).collect())?;
+        let encrypted = self.cells.iter().filter(|cell| cell.side == ENCRYPTED);
+        let encrypted: Vec<_> = encrypted.filter_map(|cell| self.encrypted_row(cell)).collect();
+        if !encrypted.is_empty() {
+            writeln!(f, "\n{ENCRYPTED} × {PLAIN}:\n")?;
+            table(f, &ENCRYPTED_HEADINGS, encrypted)?;
+        }
         let mixed = self.cells.iter().filter(|cell| cell.workload == MIXED);
         let beside: Vec<_> = mixed.filter_map(|cell| self.beside_row(cell)).collect();
         if !beside.is_empty() {
@@ -345,6 +361,7 @@ const HEADINGS: [&str; 16] = [
     "client MiB",
     "server MiB",
 ];
+const ENCRYPTED_HEADINGS: [&str; 5] = ["workload", "calls/s", "p50", "p99", "CPU"];
 const BESIDE_HEADINGS: [&str; 7] = [
     "what",
     "p99 µs quiet",
@@ -404,6 +421,14 @@ mod tests {
         let casts = cell("casts_64B", "other", &[300.0]);
         let report = report(vec![bare, casts]);
         assert!((report.ratios["casts_64B"]["other"]["calls_per_s"] - 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn encryption_is_held_against_the_same_without_it() {
+        let plain = cell("calls_64B_w1", PLAIN, &[100.0, 50.0]);
+        let encrypted = cell("calls_64B_w1", ENCRYPTED, &[80.0, 40.0]);
+        let text = report(vec![plain, encrypted]).to_string();
+        assert!(text.contains("| calls_64B_w1 | 0.80    | 1.25 | –   | 1.00 |"), "{text}");
     }
 
     #[test]

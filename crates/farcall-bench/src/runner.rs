@@ -156,7 +156,7 @@ impl Progress {
         let left = self.started.elapsed().as_secs_f64() / self.done as f64 * (self.total - self.done) as f64;
         let latency = sample.p50_us.map_or(String::new(), |p50_us| format!(", p50 {p50_us:.1} µs"));
         eprintln!(
-            "[{:>3}/{}] {:<20} {:<8} {}/s{latency}, {:.2} µs CPU a call; {left:.0} s left",
+            "[{:>3}/{}] {:<20} {:<11} {}/s{latency}, {:.2} µs CPU a call; {left:.0} s left",
             self.done,
             self.total,
             job.workload.name,

@@ -31,8 +31,14 @@ pub struct Side {
 /// The implementation that all others are compared with.
 pub const YARDSTICK: &str = bare::SIDE.name;
 
+/// What encryption is held against.
+pub const PLAIN: &str = farcall_side::TCP.name;
+
+/// The same, encrypted.
+pub const ENCRYPTED: &str = farcall_side::TLS.name;
+
 /// All implementations, the yardstick first.
-pub const SIDES: &[Side] = &[bare::SIDE, farcall_side::SIDE];
+pub const SIDES: &[Side] = &[bare::SIDE, farcall_side::TCP, farcall_side::TLS];
 
 /// Finds an implementation by its name.
 pub fn find(name: &str) -> Result<&'static Side> {

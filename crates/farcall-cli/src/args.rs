@@ -13,9 +13,9 @@ use crate::report::Report;
 
 /// Look into a farcall cluster, call its actors, and make the certificates of its nodes.
 ///
-/// The command joins the cluster as a node of its own that nobody can call: it needs the cookie file of the cluster
-/// and a way to the node it is to talk to, nothing else. Messages are written as JSON; what they look like, the
-/// node itself tells: `farcall describe NODE`. `farcall cert` needs neither cookie nor node.
+/// The command joins the cluster as a node of its own that nobody can call: it needs the cookie file of the cluster,
+/// over TLS a certificate, and a way to the node it is to talk to, nothing else. Messages are written as JSON; what
+/// they look like, the node itself tells: `farcall describe NODE`. `farcall cert` needs neither cookie nor node.
 #[derive(Debug, Parser)]
 #[command(name = "farcall", version, verbatim_doc_comment, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
 pub(crate) struct Args {
@@ -48,15 +48,17 @@ Examples:
     farcall cast beta@127.0.0.1 counter Add '{\"amount\":1}'
 
   A node that is not where its name says, or not on the usual port:
-    farcall ping beta@cluster --at 10.0.0.2:7000 --count 5
+    farcall ping beta@cluster --at 127.0.0.1:7000 --count 5
 
-  A certificate authority, and a certificate for a node:
+  Certificates: an authority, one for a node, and one for this command, with which it calls over TLS:
     farcall cert ca
     farcall cert node beta@10.0.0.2
+    farcall cert node ops@10.0.0.1
+    farcall names beta@10.0.0.2 --certificate ~/.config/farcall/tls/ops@10.0.0.1.pem
 
 Exit codes:
   0  done
-  1  something here: the cookie file, the configuration, the JSON, a certificate, the output
+  1  something here: the cookie file, the configuration, the JSON, a certificate or its key, the output
   2  wrong usage
   3  not sent: it surely did not run
   4  rejected by the node: it surely did not run
@@ -90,16 +92,33 @@ pub(crate) struct Options {
 
     /// The configuration file; default: $FARCALL_CONFIG, or farcall.toml if it is there
     ///
-    /// Its addresses, discovery, cluster name, cookie file and limits count; the node's name and what it listens on
-    /// do not. FARCALL_* variables are laid over it, as with every node.
+    /// Its addresses, discovery, driver, certificates, cluster name, cookie file and limits count; the node's name and
+    /// what it listens on do not. FARCALL_* variables are laid over it, as with every node.
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub(crate) config: Option<PathBuf>,
 
-    /// Where the node is, when its name does not say
+    /// Where the node is, when its name does not say; may begin with tls:// or tcp://
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) at: Option<Address>,
 
-    /// The name this command has as a node; default: cli- and the process id, @127.0.0.1
+    /// The certificate of this command, for TLS; default: that of the configuration
+    ///
+    /// It is not that of the node: `farcall cert node ops@HOST` makes one. --certificate and --ca mean TLS, unless the
+    /// address of the node begins with tcp://.
+    #[arg(long, value_name = "PATH", verbatim_doc_comment)]
+    pub(crate) certificate: Option<PathBuf>,
+
+    /// Its private key; default: NAME-key.pem beside NAME.pem
+    #[arg(long, value_name = "PATH", requires = "certificate")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// The authority that made the node's certificate; may be repeated
+    ///
+    /// Default: those of the configuration, else ca.pem beside the certificate, and then crl.pem too if it is there.
+    #[arg(long = "ca", value_name = "PATH", verbatim_doc_comment)]
+    pub(crate) authorities: Vec<PathBuf>,
+
+    /// The name this command has as a node; default: that in its certificate, else cli-PID@127.0.0.1
     #[arg(long, value_name = "NAME@HOST")]
     pub(crate) name: Option<NodeName>,
 }

@@ -170,6 +170,15 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// The same, with quotes only where a shell needs them.
+pub(crate) fn word(text: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "@%+:,./-_".contains(letter);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => quoted(text),
+    }
+}
+
 /// An answer that nobody could read is better not asked for: asking runs something.
 fn readable(known: &MessageDescription) -> Result<(), Report> {
     let Some(opaque) = dynamic::opaque(&known.result) else { return Ok(()) };

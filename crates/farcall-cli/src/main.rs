@@ -4,6 +4,7 @@
 //! ```text
 //! main ── args     what was asked
 //!      ── session  a node without a listener, and the node it talks to
+//!      ── identity who the command is to that node
 //!      ── call  look  ping     the commands that talk to it
 //!      ── dynamic  JSON to messages and back, through the layouts that `describe` tells
 //!      ── cert     certificates: needs no node and no cookie
@@ -14,6 +15,7 @@ mod args;
 mod call;
 mod cert;
 mod dynamic;
+mod identity;
 mod look;
 mod output;
 mod ping;
@@ -74,6 +76,7 @@ async fn run(remote: &Remote, command: Ready<'_>, output: &mut Output) -> Result
         Ready::Names => look::names(&session, output).await,
         Ready::Describe(describe) => look::describe(&session, describe.actor.as_deref(), output).await,
     };
+    let done = done.map_err(|report| session.explain(report));
     session.close(done.is_ok()).await;
     done
 }

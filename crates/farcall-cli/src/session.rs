@@ -4,9 +4,14 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use farcall::{Config, CookieFile, CookieFileError, Node, NodeName, Target};
+use farcall::config::{Listen, TlsConfig};
+use farcall::{
+    Config, CookieFile, CookieFileError, Discovery, Driver, Keyring, Node, NodeName, Target, TlsMaterial,
+};
 
 use crate::args::Options;
+use crate::cert::place;
+use crate::identity::{Identity, tls_report};
 use crate::report::Report;
 
 /// This node, its peer, and until when all has to be done.
@@ -16,30 +21,39 @@ pub(crate) struct Session {
     pub(crate) target: Target,
     pub(crate) timeout: Duration,
     deadline: Instant,
+    identity: Identity,
 }
 
 impl Session {
     /// Starts the node; nothing is connected yet.
     pub(crate) async fn open(options: &Options, peer: &NodeName) -> Result<Self, Report> {
         let deadline = Instant::now() + options.timeout;
-        let mut config = config(options.config.as_deref())?;
-        config.name = Some(match &options.name {
-            Some(name) => name.clone(),
-            None => own_name()?,
-        });
-        config.call_timeout = options.timeout;
-        config.drain_timeout = options.timeout;
-        if let Some(address) = &options.at {
-            config.nodes.insert(peer.clone(), address.clone());
+        let config = settings(options, peer).await?;
+        let material = match config.uses_tls() {
+            true => Some(TlsMaterial::from_files(&config.tls)),
+            false => None,
+        };
+        let material = material.transpose().map_err(|error| tls_report(&error, &config.tls, None))?;
+        let identity = Identity::choose(options, &config, peer, material.as_ref())?;
+        let keyring = match config.needs_cookie() {
+            true => Some(keyring(&config)?),
+            false => None,
+        };
+        let mut builder = Node::from_config(Config { name: Some(identity.name.clone()), ..config });
+        if let Some(keyring) = keyring {
+            builder = builder.keyring(keyring);
         }
-        let cookie_file = options.cookie_file.clone().or_else(|| config.cookie_file.clone());
-        // Unlike a node, the command makes no cookie file: a fresh cookie would open no door.
-        let keyring =
-            cookie_file.map_or_else(CookieFile::default_path, Ok).and_then(|path| CookieFile::load(&path));
-        let keyring = keyring.map_err(|error| no_cookie(&error))?;
-        let builder = Node::from_config(config).keyring(keyring).no_listener();
-        let node = builder.start().await.map_err(|error| Report::here("start", chain(&error), ""))?;
-        Ok(Self { node, target: Target::new(peer.clone()), timeout: options.timeout, deadline })
+        if let Some(material) = material {
+            builder = builder.tls(material);
+        }
+        let node = builder.start().await.map_err(|error| identity.no_start(&error))?;
+        let target = Target::new(peer.clone());
+        Ok(Self { node, target, timeout: options.timeout, deadline, identity })
+    }
+
+    /// The error, with what to do about it by somebody who typed this command.
+    pub(crate) fn explain(&self, report: Report) -> Report {
+        self.identity.explain(report)
     }
 
     /// How much of the time is left.
@@ -55,7 +69,59 @@ impl Session {
     }
 }
 
-fn config(file: Option<&Path>) -> Result<Config, Report> {
+/// The configuration, with what was asked for on top, as far as it matters for this peer.
+async fn settings(options: &Options, peer: &NodeName) -> Result<Config, Report> {
+    let mut config = read(options.config.as_deref())?;
+    // Nobody calls the command. Said before anything is asked of the configuration: a listener has needs of its own.
+    (config.tcp.listen, config.tls.listen) = (Listen::Off, Listen::Off);
+    // A terminal that is closed ends the command.
+    config.tls.reload_on_sighup = false;
+    (config.call_timeout, config.drain_timeout) = (options.timeout, options.timeout);
+    if let Some(path) = &options.cookie_file {
+        config.cookie_file = Some(path.clone());
+    }
+    lay_over(options, &mut config);
+    // What other nodes need is no concern of this command.
+    config.nodes.retain(|node, _| node == peer);
+    if let Some(address) = &options.at {
+        config.nodes.insert(peer.clone(), address.clone());
+    }
+    match driver(&config, peer).await {
+        Some(Driver::Tls) => config.driver = Driver::Tls,
+        Some(Driver::Tcp) => (config.driver, config.tls) = (Driver::Tcp, TlsConfig::default()),
+        None => {}
+    }
+    Ok(config)
+}
+
+/// The files of TLS that were named, and those that `farcall cert` puts beside them.
+fn lay_over(options: &Options, config: &mut Config) {
+    let Options { certificate, key, authorities, .. } = options;
+    if certificate.is_some() || !authorities.is_empty() {
+        config.driver = Driver::Tls;
+    }
+    if !authorities.is_empty() {
+        config.tls.ca = authorities.clone();
+    }
+    let Some(certificate) = certificate else { return };
+    config.tls.certificate = Some(certificate.clone());
+    config.tls.key = Some(key.clone().unwrap_or_else(|| place::key_beside(certificate)));
+    let authority = place::authority_beside(certificate);
+    if config.tls.ca.is_empty() && authority.exists() {
+        config.tls.ca.push(authority);
+        config.tls.crl.extend(place::revocations_beside(certificate));
+    }
+}
+
+/// How this peer is dialled: as all its addresses say. If they cannot be found, that is told by whoever dials.
+async fn driver(config: &Config, peer: &NodeName) -> Option<Driver> {
+    let addresses = config.discovery().addresses(peer).await.ok()?;
+    let mut drivers = addresses.iter().map(|address| address.driver().unwrap_or(config.driver));
+    let first = drivers.next()?;
+    drivers.all(|driver| driver == first).then_some(first)
+}
+
+fn read(file: Option<&Path>) -> Result<Config, Report> {
     // As every node reads it, except that the file can be named on the command line too.
     let mut variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     if let Some(file) = file {
@@ -67,13 +133,19 @@ fn config(file: Option<&Path>) -> Result<Config, Report> {
         .map_err(|error| Report::here("config", chain(&error), remedy))
 }
 
-fn own_name() -> Result<NodeName, Report> {
-    let name = format!("cli-{}@127.0.0.1", std::process::id());
-    name.parse().map_err(|error: farcall::NameError| Report::here("start", error.to_string(), ""))
+/// The cookies of the cluster. Unlike a node, the command makes no cookie file: a fresh cookie would open no door.
+fn keyring(config: &Config) -> Result<Keyring, Report> {
+    let path = config.cookie_file.clone().map_or_else(CookieFile::default_path, Ok);
+    let over_tls = config.driver == Driver::Tls;
+    path.and_then(|path| CookieFile::load(&path)).map_err(|error| no_cookie(&error, over_tls))
 }
 
-fn no_cookie(error: &CookieFileError) -> Report {
+fn no_cookie(error: &CookieFileError, over_tls: bool) -> Report {
     let remedy = match error {
+        CookieFileError::Missing { .. } if over_tls => {
+            "copy the cookie file of the cluster and name it with --cookie-file; or, if the nodes have tls.auth = \
+             \"certificate\", say so here too, in the configuration or as FARCALL_TLS_AUTH=certificate"
+        }
         CookieFileError::Missing { .. } => {
             "start a node here, which makes one; or copy the cookie file of the cluster and name it with --cookie-file"
         }
@@ -83,7 +155,7 @@ fn no_cookie(error: &CookieFileError) -> Report {
 }
 
 /// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

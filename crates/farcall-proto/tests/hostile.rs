@@ -348,6 +348,8 @@ proptest! {
         fuzz_entries::frame(&bytes);
         fuzz_entries::link_client(&bytes);
         fuzz_entries::link_acceptor(&bytes);
+        fuzz_entries::pre_auth(&bytes);
+        fuzz_entries::fragments(&bytes);
     }
 
     #[test]

@@ -126,6 +126,7 @@ pub use discovery::{Address, Chain, Discovery, DiscoveryError, FileMap, NameAtHo
 pub use driver::Driver;
 pub use error::CallError;
 pub use farcall_derive::{RemoteActor, data, message};
+pub use farcall_proto::identity::CertificateNames;
 pub use farcall_proto::link::handshake::{Cookie, CookieError, Keyring, KeyringError};
 pub use farcall_proto::peer::{Incarnation, Key, NameError, NodeName, Target};
 pub use items::{ItemSendError, ItemSender, Items};

@@ -66,12 +66,15 @@ impl Actor for Listener {
     fn started(&mut self, _: &mut Self::Context) {
         if let Some(socket) = self.socket.take() {
             let (door, driver) = (self.door.clone(), self.driver);
-            // Its node holds the actor's address; one that could not start lets go of it, and it ends.
             self.task = Some(self.door.spawn(accept_loop(socket, door, driver)));
         }
     }
+}
 
-    fn stopped(&mut self, _: &mut Self::Context) {
+impl Drop for Listener {
+    /// The task lives on the door's thread: it does not end with the actor's arbiter by itself. The actor's life is in
+    /// its address, which its node holds; one that could not start lets go of it.
+    fn drop(&mut self) {
         if let Some(task) = &self.task {
             task.abort();
         }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use farcall::{Config, NodeName};
 
+use super::place;
+
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Cert {
@@ -41,7 +43,7 @@ Examples:
   farcall cert ca
   farcall cert node alpha@10.0.0.1 beta@10.0.0.2
   farcall cert show beta@10.0.0.2.pem
-  farcall cert check beta@10.0.0.2.pem --key beta@10.0.0.2-key.pem --ca ca.pem --name beta@10.0.0.2
+  farcall cert check beta@10.0.0.2.pem --name beta@10.0.0.2
   farcall cert revoke beta@10.0.0.2.pem";
 
 const CA_EXAMPLES: &str = "\
@@ -62,7 +64,7 @@ Examples:
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
-  farcall cert check beta@10.0.0.2.pem --key beta@10.0.0.2-key.pem --ca ca.pem
+  farcall cert check beta@10.0.0.2.pem --name beta@10.0.0.2
   farcall cert check beta.pem --key beta-key.pem --ca ca.pem --crl crl.pem --name beta@10.0.0.2 --cluster blue";
 
 const REVOKE_EXAMPLES: &str = "\
@@ -118,13 +120,13 @@ pub(crate) struct Check {
     /// The certificate of the node, with those between it and the authority behind it
     #[arg(value_name = "CERT")]
     pub(crate) certificate: PathBuf,
-    /// Its private key
+    /// Its private key; default: NAME-key.pem beside NAME.pem
     #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
-    /// The authority that the nodes believe; may be repeated
-    #[arg(long = "ca", value_name = "FILE", required = true)]
+    pub(crate) key: Option<PathBuf>,
+    /// The authority that the nodes believe; may be repeated; default: ca.pem beside the certificate
+    #[arg(long = "ca", value_name = "FILE")]
     pub(crate) authorities: Vec<PathBuf>,
-    /// A list of revoked certificates; may be repeated
+    /// A list of revoked certificates; may be repeated; default: crl.pem beside ca.pem, unless --ca is given
     #[arg(long = "crl", value_name = "FILE")]
     pub(crate) lists: Vec<PathBuf>,
     /// The node it must speak for
@@ -133,6 +135,29 @@ pub(crate) struct Check {
     /// The cluster of that node; default: that of the authority
     #[arg(long, value_name = "NAME", value_parser = cluster, requires = "name")]
     pub(crate) cluster: Option<String>,
+}
+
+impl Check {
+    /// The file of the key.
+    pub(crate) fn key(&self) -> PathBuf {
+        self.key.clone().unwrap_or_else(|| place::key_beside(&self.certificate))
+    }
+
+    /// The files of the authorities.
+    pub(crate) fn authorities(&self) -> Vec<PathBuf> {
+        match self.authorities.is_empty() {
+            true => vec![place::authority_beside(&self.certificate)],
+            false => self.authorities.clone(),
+        }
+    }
+
+    /// The files of lists of revoked certificates. One that lies beside the certificate is of the authority there.
+    pub(crate) fn lists(&self) -> Vec<PathBuf> {
+        match self.lists.is_empty() && self.authorities.is_empty() {
+            true => place::revocations_beside(&self.certificate).into_iter().collect(),
+            false => self.lists.clone(),
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]

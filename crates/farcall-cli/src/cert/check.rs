@@ -47,29 +47,30 @@ pub(crate) fn check(check: &Check, output: &mut Output) -> Result<(), Report> {
 fn read(check: &Check) -> Result<Chain, Report> {
     let (leaf, between) = pem::chain(&check.certificate)?;
     let mut authorities = Vec::new();
-    for path in &check.authorities {
-        authorities.extend(pem::certificates(path)?);
+    for path in check.authorities() {
+        authorities.extend(pem::certificates(&path)?);
     }
     Ok(Chain { leaf, between, authorities })
 }
 
 /// Nothing of a key that is not there: that it is missing is told once.
 fn privacy(check: &Check) -> Option<Finding> {
-    check.key.symlink_metadata().ok()?;
-    Some(match secret::is_private(&check.key) {
-        Ok(()) => Finding::ok("key_file", format!("nobody else can use {}", check.key.display())),
+    let key = check.key();
+    key.symlink_metadata().ok()?;
+    Some(match secret::is_private(&key) {
+        Ok(()) => Finding::ok("key_file", format!("others cannot use {}", key.display())),
         Err(report) => Finding::failed("key_file", report.message, report.remedy),
     })
 }
 
 fn key(check: &Check, leaf: &Certificate) -> Finding {
-    match Secret::read(&check.key) {
+    match Secret::read(&check.key()) {
         Err(report) => Finding::failed("key", report.message, report.remedy),
         Ok(key) if key.public_key() == leaf.public_key => {
             Finding::ok("key", "the key belongs to the certificate")
         }
         Ok(_) => {
-            let what = format!("the key in {} does not belong to the certificate", check.key.display());
+            let what = format!("the key in {} does not belong to the certificate", check.key().display());
             Finding::failed(
                 "key",
                 what,
@@ -136,11 +137,12 @@ fn usage(chain: &Chain, leads: bool) -> Finding {
 }
 
 fn revocation(check: &Check, chain: &Chain, leads: bool) -> Vec<Finding> {
-    if check.lists.is_empty() {
+    let paths = check.lists();
+    if paths.is_empty() {
         return vec![Finding::skipped("revocation", "whether it is revoked", "name a list with --crl")];
     }
     let (mut findings, mut lists) = (Vec::new(), Vec::new());
-    for path in &check.lists {
+    for path in &paths {
         match pem::lists(path) {
             Err(report) => findings.push(Finding::failed("revocation", report.message, report.remedy)),
             Ok(read) => {

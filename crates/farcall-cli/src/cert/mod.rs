@@ -21,7 +21,7 @@ mod file;
 mod finding;
 mod node;
 mod pem;
-mod place;
+pub(crate) mod place;
 mod revocations;
 mod revoke;
 mod secret;

@@ -55,7 +55,7 @@ impl Place {
     }
 
     pub(crate) fn authority(&self) -> PathBuf {
-        self.folder.join("ca.pem")
+        self.folder.join(AUTHORITY)
     }
 
     pub(crate) fn authority_key(&self) -> PathBuf {
@@ -63,7 +63,7 @@ impl Place {
     }
 
     pub(crate) fn revocations(&self) -> PathBuf {
-        self.folder.join("crl.pem")
+        self.folder.join(REVOCATIONS)
     }
 
     /// Whether there is a list of revoked certificates.
@@ -80,6 +80,25 @@ impl Place {
     }
 }
 
+/// Where this command puts the key of a certificate: `beta-key.pem` beside `beta.pem`.
+pub(crate) fn key_beside(certificate: &Path) -> PathBuf {
+    let mut name = certificate.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("{KEY}.pem"));
+    certificate.with_file_name(name)
+}
+
+/// Where this command puts the authority of a certificate.
+pub(crate) fn authority_beside(certificate: &Path) -> PathBuf {
+    certificate.with_file_name(AUTHORITY)
+}
+
+/// Where this command puts what that authority has revoked, if that is there.
+pub(crate) fn revocations_beside(certificate: &Path) -> Option<PathBuf> {
+    Some(certificate.with_file_name(REVOCATIONS)).filter(|path| path.exists())
+}
+
+const AUTHORITY: &str = "ca.pem";
+const REVOCATIONS: &str = "crl.pem";
 const KEY: &str = "-key";
 
 /// The longest file name without its ending; file systems take 255 bytes.
@@ -135,6 +154,8 @@ mod tests {
         let place = Place { folder: "/x".into(), options: String::new() };
         let (short, long): (NodeName, NodeName) = ("beta@h".parse().unwrap(), "beta@h-key".parse().unwrap());
         assert_ne!(place.key(&short), place.certificate(&long));
+        assert_eq!(place.key(&long), key_beside(&place.certificate(&long)));
+        assert_eq!(place.authority(), authority_beside(&place.certificate(&long)));
     }
 
     #[test]

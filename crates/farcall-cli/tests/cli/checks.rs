@@ -85,6 +85,19 @@ async fn a_certificate_of_another_authority_is_found() {
 }
 
 #[actix::test]
+async fn the_key_and_the_authority_are_looked_for_beside_the_certificate() {
+    let set = Set::new("check_beside").await;
+    let [certificate, key, ca] = set.beta();
+    let said = cert(&set.home, &["check", &certificate, "--name", BETA]).await.ok();
+    assert!(said.contains(&key) && !said.contains("FAILED"), "{said}");
+    cert(&set.home, &["revoke", &certificate]).await.ok();
+    fails(&cert(&set.home, &["check", &certificate]).await, "REVOKED on ");
+    fs::remove_file(ca).unwrap();
+    let ended = cert(&set.home, &["check", &certificate]).await;
+    fails(&ended, "ca.pem: cannot be read");
+}
+
+#[actix::test]
 async fn a_key_that_does_not_belong_is_found() {
     let set = Set::new("check_key").await;
     let [certificate, _, ca] = set.beta();
@@ -93,21 +106,24 @@ async fn a_key_that_does_not_belong_is_found() {
 }
 
 #[actix::test]
-async fn a_key_that_others_can_read_is_refused() {
+async fn a_key_that_others_can_use_is_refused() {
     let set = Set::new("check_mode").await;
     let [_, key, _] = &set.beta();
-    for mode in [0o640, 0o604, 0o666] {
+    for mode in [0o604, 0o660, 0o666] {
         fs::set_permissions(key, fs::Permissions::from_mode(mode)).unwrap();
         let ended = set.check(&set.beta(), &[]).await;
         fails(&ended, &format!("has mode {mode:04o}, so others can use it"));
         assert!(ended.out.contains(&format!("chmod 600 {key}")), "{}", ended.out);
     }
-    fs::set_permissions(key, fs::Permissions::from_mode(0o400)).unwrap();
-    set.check(&set.beta(), &[]).await.ok();
+    // Containers are given secrets as links to files that a group may read.
     let link = set.file("link.pem");
     std::os::unix::fs::symlink(key, &link).unwrap();
     let [certificate, _, ca] = set.beta();
-    fails(&set.check(&[certificate, link, ca], &[]).await, "is a symbolic link");
+    for mode in [0o400, 0o600, 0o640] {
+        fs::set_permissions(key, fs::Permissions::from_mode(mode)).unwrap();
+        set.check(&set.beta(), &[]).await.ok();
+        set.check(&[certificate.clone(), link.clone(), ca.clone()], &[]).await.ok();
+    }
     // Nor does the command itself sign with such a key.
     fs::set_permissions(set.file("ca-key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
     let said = cert(&set.home, &["node", "alpha@h"]).await.failed(1);

@@ -9,5 +9,6 @@ mod checks;
 mod errors;
 mod fixture;
 mod looks;
+mod over_tls;
 mod procedures;
 mod settings;

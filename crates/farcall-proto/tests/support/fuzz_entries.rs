@@ -1,7 +1,13 @@
 //! What the fuzz targets run, and the tests that replay their corpus: no bytes of a peer may panic a link or make it
 //! hold more than its limits.
 //!
-//! The first byte of the input says into how large pieces the rest is split.
+//! [`frame`], [`link_client`] and [`link_acceptor`] take bytes of the wire (for the links the first byte says into how
+//! large pieces the rest is split); [`pre_auth`] and [`fragments`] take scripts, and know what must come of them.
+
+#[path = "fuzz_entries/fragments.rs"]
+mod fragments;
+#[path = "fuzz_entries/stranger.rs"]
+mod stranger;
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +20,9 @@ use farcall_proto::link::{
     AcceptorLink, ClientLink, Inbound, Limits, LossCause, NextItem, Payload, RequestKind, RouteKey, Slice,
     Submit, SubmitKind,
 };
+
+#[allow(unused_imports, reason = "each binary runs some of the entries")]
+pub use self::{fragments::fragments, stranger::is_let_in, stranger::pre_auth};
 
 /// Limits that a few bytes can meet.
 pub fn tight() -> Limits {
@@ -49,6 +58,36 @@ fn pieces(input: &[u8]) -> impl Iterator<Item = &[u8]> {
         0 => usize::MAX,
         size => usize::from(size),
     })
+}
+
+/// An input that is read as decisions; behind its end every byte is zero.
+struct Script<'a>(&'a [u8]);
+
+impl<'a> Script<'a> {
+    fn byte(&mut self) -> u8 {
+        self.take(1).first().copied().unwrap_or_default()
+    }
+
+    /// So many bytes, or what is left.
+    fn take(&mut self, bytes: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(bytes.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+
+    /// Changes bytes: one is set, flipped, put in or taken out at a time.
+    fn change(&mut self, bytes: &mut Vec<u8>, changes: u8) {
+        for _ in 0..changes {
+            let (how, at, value) = (self.byte(), usize::from(self.byte()), self.byte());
+            let at = at.min(bytes.len());
+            match (how % 4, bytes.get_mut(at)) {
+                (0, Some(byte)) => *byte = value,
+                (1, Some(byte)) => *byte ^= value,
+                (2, Some(_)) => drop(bytes.remove(at)),
+                _ => bytes.insert(at, value),
+            }
+        }
+    }
 }
 
 /// One frame: parsing it only reads.

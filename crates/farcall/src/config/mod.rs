@@ -339,6 +339,7 @@ impl Config {
     pub fn uses_tls(&self) -> bool {
         self.driver == Driver::Tls
             || self.tls.certificate.is_some()
+            || !self.tls.ca.is_empty()
             || matches!(self.tls.listen, Listen::On(_))
             || self.nodes.values().any(|address| address.driver() == Some(Driver::Tls))
     }

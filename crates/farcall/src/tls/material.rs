@@ -5,11 +5,13 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use farcall_proto::identity::CertificateNames;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
 use super::error::TlsError;
+use super::facts::Facts;
 use crate::config::TlsConfig;
 
 /// What TLS is made from: this node's certificate and key, the authorities it believes, and lists of revoked
@@ -101,14 +103,20 @@ impl TlsMaterial {
         }
     }
 
-    /// Reads the files of a configuration. It blocks for as long as the file system does.
-    pub(crate) fn read(config: &TlsConfig) -> Result<Self, TlsError> {
+    /// What the files of a configuration hold. It blocks for as long as the file system does.
+    ///
+    /// A node reads them by itself; this is for programs that have to look before they start one.
+    ///
+    /// # Errors
+    /// [`TlsError`] if a file is missing or does not read, or others can use the key. That the certificate is good for
+    /// a node is found out by [`NodeBuilder::start`](crate::NodeBuilder::start).
+    pub fn from_files(config: &TlsConfig) -> Result<Self, TlsError> {
         let mut material = Self::default();
         match (&config.certificate, &config.key) {
             (Some(certificate), Some(key)) => {
+                let certificate_pem = file("tls.certificate", certificate)?;
                 Self::check_key_file(key)?;
-                let (certificate_pem, key_pem) =
-                    (file("tls.certificate", certificate)?, file("tls.key", key)?);
+                let key_pem = file("tls.key", key)?;
                 let (named, key_named) = (name("tls.certificate", certificate), name("tls.key", key));
                 material = material.identity_from(&named, &certificate_pem, &key_named, &key_pem)?;
             }
@@ -123,6 +131,17 @@ impl TlsMaterial {
             material = material.revoked_from(&name("tls.crl", path), &file("tls.crl", path)?)?;
         }
         Ok(material)
+    }
+
+    /// Whom the certificate of [`identity`](Self::identity) names; nobody without one.
+    ///
+    /// # Errors
+    /// [`TlsError::Malformed`] if it is no certificate.
+    pub fn names(&self) -> Result<CertificateNames, TlsError> {
+        let own = self.identity.as_ref().and_then(|own| own.chain.first());
+        let facts = own.map(Facts::read).transpose();
+        let facts = facts.map_err(|reason| malformed("the certificate", "certificate", reason))?;
+        Ok(facts.map(|facts| facts.names).unwrap_or_default())
     }
 
     fn identity_from(
@@ -198,5 +217,67 @@ fn file(key: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> 
     match bytes.len() > limit {
         true => Err(TlsError::TooLarge { source_name: name(key, path) }),
         false => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
+    use super::*;
+
+    /// A certificate for alpha on its host, and its key.
+    fn alpha() -> [String; 2] {
+        let mut params = CertificateParams::new(["web.example".to_owned()]).unwrap();
+        params
+            .subject_alt_names
+            .push(SanType::URI("farcall://farcall/alpha@web.example".try_into().unwrap()));
+        let key = KeyPair::generate().unwrap();
+        [params.self_signed(&key).unwrap().pem(), key.serialize_pem()]
+    }
+
+    #[test]
+    fn it_tells_whom_the_certificate_names() {
+        let [certificate, key] = alpha();
+        let material = TlsMaterial::new().identity(certificate.as_bytes(), key.as_bytes()).unwrap();
+        let names = material.names().unwrap();
+        let alpha = "alpha@web.example".parse().unwrap();
+        assert_eq!(names.nodes().collect::<Vec<_>>(), [("farcall".to_owned(), alpha)]);
+        assert_eq!(names.dns, ["web.example"]);
+        assert_eq!(TlsMaterial::new().names().unwrap(), CertificateNames::default(), "nobody without one");
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let material = TlsMaterial::new().identity(broken.as_bytes(), key.as_bytes()).unwrap();
+        assert!(matches!(material.names(), Err(TlsError::Malformed { .. })));
+    }
+
+    #[test]
+    fn files_are_read_as_a_node_would_and_what_is_wrong_names_the_setting_and_the_file() {
+        let folder = std::env::temp_dir().join(format!("farcall-material-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let [certificate, key] = ["node.pem", "node-key.pem"].map(|name| folder.join(name));
+        for (path, text) in [&certificate, &key].into_iter().zip(alpha()) {
+            fs::write(path, text).unwrap();
+        }
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+        let config = TlsConfig {
+            certificate: Some(certificate.clone()),
+            key: Some(key.clone()),
+            ca: vec![certificate.clone()],
+            ..TlsConfig::default()
+        };
+        let read = TlsMaterial::from_files(&config).unwrap();
+        assert_eq!((read.names().unwrap().uris.len(), read.authorities.len()), (1, 1));
+        let none = TlsMaterial::from_files(&TlsConfig::default()).unwrap();
+        assert!(none.identity.is_none());
+        let said = |config: &TlsConfig| TlsMaterial::from_files(config).unwrap_err().to_string();
+        let missing = TlsConfig { ca: vec![folder.join("none.pem")], ..config.clone() };
+        assert!(said(&missing).starts_with("tls.ca: ") && said(&missing).contains("none.pem cannot be read"));
+        let alone = TlsConfig { key: None, ..config.clone() };
+        assert!(said(&alone).starts_with("tls.key is not set"));
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(said(&config).contains("has mode 0644"));
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -21,7 +21,7 @@ use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::server::NoServerSessionStorage;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
+use rustls::{CipherSuite, ClientConfig, ServerConfig, SupportedProtocolVersion};
 
 pub use error::TlsError;
 pub(crate) use facts::span;
@@ -67,7 +67,7 @@ impl Tls {
         material: Option<TlsMaterial>,
     ) -> Result<Self, TlsError> {
         let from_files = material.is_none();
-        let material = material.map_or_else(|| TlsMaterial::read(&config.tls), Ok)?;
+        let material = material.map_or_else(|| TlsMaterial::from_files(&config.tls), Ok)?;
         let (node, cluster) = (node.clone(), Arc::<str>::from(config.cluster.as_str()));
         let loaded = Loaded::new(material, &config.tls, &node, &cluster)?;
         let (config, loaded) = (config.tls.clone(), RwLock::new(Arc::new(loaded)));
@@ -86,7 +86,7 @@ impl Tls {
                 "got its certificates from the program, which can give it new ones",
             ));
         }
-        self.replace(TlsMaterial::read(&self.config)?)
+        self.replace(TlsMaterial::from_files(&self.config)?)
     }
 
     /// Handshakes from now on use this. After an error everything is as before.
@@ -133,7 +133,7 @@ impl Loaded {
                 return Err(missing("tls.ca", "tls.auth asks peers for certificates of an authority"));
             }
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = provider();
         let chain = match material.authorities.is_empty() {
             true => None,
             false => Some(Arc::new(Chain::new(&material, provider.signature_verification_algorithms)?)),
@@ -153,6 +153,13 @@ impl Loaded {
         let client = client(material.identity, provider, versions)?;
         Ok(Self { server, client, chain, own })
     }
+}
+
+/// What encrypts. AES-128 goes before AES-256, rustls' first choice: nobody breaks either, and every byte costs less.
+fn provider() -> Arc<CryptoProvider> {
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.cipher_suites.sort_by_key(|known| known.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    Arc::new(provider)
 }
 
 /// A certificate that no peer would believe is found out here, not by them.

@@ -151,7 +151,8 @@ impl TlsStream {
             if session.tls.wants_write() {
                 // An alert that says why, or the answer to a new key.
                 session.collect()?;
-                session.flush(&self.shared.socket)?;
+                // What goes wrong with it is found out by whoever writes; why the session ended is worth more here.
+                let _ = session.flush(&self.shared.socket);
             }
             processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         }

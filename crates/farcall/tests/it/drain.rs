@@ -120,3 +120,16 @@ async fn a_node_that_is_shut_down_twice_is_shut_down() {
     assert!(alpha.shutdown().await);
     assert!(alpha.listening_on().is_empty());
 }
+
+#[test]
+fn a_node_whose_system_ends_without_a_shutdown_leaves_its_port() {
+    let address = actix::System::new().block_on(async {
+        let node = builder("beta").start().await.unwrap();
+        node.listening_on()[0]
+    });
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while std::net::TcpListener::bind(address).is_err() {
+        assert!(Instant::now() < deadline, "something still listens on {address}");
+        std::thread::yield_now();
+    }
+}

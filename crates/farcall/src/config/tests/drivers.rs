@@ -79,6 +79,7 @@ fn tls_is_used_by_whoever_dials_accepts_or_could_be_asked_for_it() {
         "driver = \"tls\"",
         "tls.listen = [\"127.0.0.1:0\"]",
         "tls.certificate = \"node.pem\"",
+        "tls.ca = [\"ca.pem\"]",
         "nodes = { \"b@x\" = \"tls://h:1\" }",
     ] {
         assert!(config(text).uses_tls(), "{text}");
