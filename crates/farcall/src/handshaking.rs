@@ -31,6 +31,11 @@ pub(crate) enum Error {
     Io(io::Error),
     #[error(transparent)]
     Tls(#[from] TlsHandshakeError),
+    #[error(
+        "the peer speaks TLS here, and this side does not: one of the two has the wrong driver (driver, or tls:// in an \
+         address)"
+    )]
+    SpeaksTls,
     #[error("the peer closed the connection during the handshake")]
     Closed {
         /// It had said nothing at all.
@@ -59,6 +64,7 @@ impl Error {
             Self::Protocol(error) => error.reason(),
             Self::Io(_) => "handshake_io",
             Self::Tls(error) => error.reason(),
+            Self::SpeaksTls => "speaks_tls",
             Self::Closed { .. } => "handshake_closed",
             Self::Random(_) => "random",
             Self::Unprepared(_) => "unprepared",
@@ -137,7 +143,8 @@ pub(crate) async fn initiate(
     let (keyring, binding) = terms(context, channel.as_ref())?;
     let mut out = Vec::new();
     let party = Initiator::start(context.local(), want, &keyring, binding, random()?, &mut out);
-    let (established, rest) = run(&mut wire, party, out, context).await?;
+    let (established, rest) =
+        run(&mut wire, party, out, context).await.map_err(|error| explained(error, driver))?;
     Ok(Proven { wire, established, rest })
 }
 
@@ -162,7 +169,8 @@ pub(crate) async fn respond(
         Some(names) => party.with_certificate(names),
         None => party,
     };
-    let (established, rest) = run(&mut wire, party, Vec::new(), context).await?;
+    let ran = run(&mut wire, party, Vec::new(), context).await;
+    let (established, rest) = ran.map_err(|error| explained(error, driver))?;
     Ok(Proven { wire, established, rest })
 }
 
@@ -175,6 +183,24 @@ fn terms(context: &Context, channel: Option<&Channel>) -> Result<(Keyring, Chann
         true => Ok((cookies()?, binding)),
         false => Ok((channel.as_keyring().ok_or(Error::Unprepared("key of the session"))?, binding)),
     }
+}
+
+/// The first bytes of a TLS record, read as the length of a frame, are longer than any: without TLS, that is what they
+/// are.
+fn explained(error: Error, driver: Driver) -> Error {
+    match error {
+        Error::Protocol(HandshakeError::FrameTooLarge { bytes, .. })
+            if driver == Driver::Tcp && is_tls_record(bytes) =>
+        {
+            Error::SpeaksTls
+        }
+        error => error,
+    }
+}
+
+/// An alert or a message of the handshake, of SSL 3.1 or later, by the four bytes that stand where a length is due.
+fn is_tls_record(length: usize) -> bool {
+    matches!(u32::try_from(length).map(u32::to_le_bytes), Ok([21 | 22, 3, 1..=4, _]))
 }
 
 async fn run<I, P>(

@@ -324,7 +324,7 @@ async fn listen(context: &Arc<Context>, acceptors: &Arc<Acceptors>) -> Result<Op
 fn check_exposure(address: SocketAddr, driver: Driver, context: &Context) -> Result<(), StartError> {
     match (driver, &context.tls) {
         (Driver::Tls, Some(tls)) => Ok(tls.can_listen()?),
-        _ if address.ip().is_loopback() => Ok(()),
+        _ if address.ip().to_canonical().is_loopback() => Ok(()),
         _ if !context.config.allow_plaintext => Err(StartError::Plaintext { address }),
         _ => {
             log::warn!(

@@ -21,7 +21,13 @@ pub(super) fn certificates(context: &Arc<Context>) {
     let weak = Arc::downgrade(context);
     actix_rt::spawn(watch_end(weak.clone()));
     if context.config.tls.reload_on_sighup {
-        actix_rt::spawn(reload_on_sighup(weak));
+        // Before the node has started: from then on the signal must not end the process.
+        match signal(SignalKind::hangup()) {
+            Ok(hangups) => drop(actix_rt::spawn(reload_on_sighup(weak, hangups))),
+            Err(error) => log::error!(
+                target: "farcall", node:% = context.name; "a SIGHUP will not reload TLS files: {error}"
+            ),
+        }
     }
 }
 
@@ -74,8 +80,7 @@ fn warn_of_end(context: &Context) {
     }
 }
 
-async fn reload_on_sighup(context: Weak<Context>) {
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+async fn reload_on_sighup(context: Weak<Context>, mut hangups: tokio::signal::unix::Signal) {
     loop {
         let Some(drained) = context.upgrade() else { return };
         tokio::select! {

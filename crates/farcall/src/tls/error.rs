@@ -36,7 +36,7 @@ pub enum TlsError {
     },
     /// Everybody can use the key, so it may be known already.
     #[error(
-        "key file {} has mode {mode:04o}, so others can use it: chmod 600 {}, and make a new key if they may have read \
+        "tls.key: {} has mode {mode:04o}, so others can use it: chmod 600 {}, and make a new key if they may have read \
          this one", path.display(), path.display()
     )]
     KeyOpen {
@@ -65,21 +65,30 @@ pub enum TlsError {
     },
     /// Certificate and key are not of one pair.
     #[error(
-        "tls.key does not belong to tls.certificate: they were made at different times, or two files were mixed up"
+        "{key_name} does not belong to {source_name}: they were made at different times, or two files were mixed up"
     )]
-    KeyMismatch,
+    KeyMismatch {
+        /// The setting and the file of the key.
+        key_name: String,
+        /// The setting and the file of the certificate.
+        source_name: String,
+    },
     /// The certificate is over or has not begun.
-    #[error("this node's certificate {what}; `farcall cert node` makes a new one")]
+    #[error("{source_name} {what}; `farcall cert node` makes a new certificate")]
     NotNow {
+        /// The setting and the file.
+        source_name: String,
         /// When it ended or begins.
         what: String,
     },
     /// The certificate is for somebody else.
     #[error(
-        "this node is {node}, and its certificate is for {names}: no peer would believe it; `farcall cert node {node}` \
+        "this node is {node}, and {source_name} is for {names}: no peer would believe it; `farcall cert node {node}` \
          makes one"
     )]
     WrongName {
+        /// The setting and the file.
+        source_name: String,
         /// This node.
         node: NodeName,
         /// Whom the certificate names.

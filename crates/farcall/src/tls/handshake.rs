@@ -68,11 +68,16 @@ fn told(error: &io::Error) -> String {
         }
         Some(rustls::Error::NoCertificatesPresented) => "the peer showed no certificate".to_owned(),
         Some(rustls::Error::AlertReceived(alert)) => format!("the peer refused: {}", alert_text(*alert)),
-        Some(error) => error.to_string(),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => {
-            "the peer closed the connection during the handshake".to_owned()
+        Some(rustls::Error::InvalidMessage(why)) => {
+            format!("what the peer sent is no TLS ({why:?}): does one of the two have driver = \"tcp\"?")
         }
-        None => error.to_string(),
+        Some(error) => error.to_string(),
+        None => match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                "the peer closed the connection during the handshake; does it speak TLS here?".to_owned()
+            }
+            _ => error.to_string(),
+        },
     }
 }
 
@@ -254,6 +259,19 @@ impl AsyncRead for Metered {
 impl AsyncWrite for Metered {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    /// All records at once: when a handshake fails, one write is all there is, and the alert stands last.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -8,6 +8,7 @@ use std::path::Path;
 use farcall_proto::identity::CertificateNames;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use webpki::{BorrowedCertRevocationList, anchor_from_trusted_cert};
 use zeroize::Zeroizing;
 
 use super::error::TlsError;
@@ -38,12 +39,20 @@ pub struct TlsMaterial {
 pub(super) struct Identity {
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
+    /// What errors call the certificate and the key.
+    pub(super) named: String,
+    pub(super) key_named: String,
 }
 
 impl Clone for TlsMaterial {
     fn clone(&self) -> Self {
         let identity = self.identity.as_ref();
-        let identity = identity.map(|own| Identity { chain: own.chain.clone(), key: own.key.clone_key() });
+        let identity = identity.map(|own| Identity {
+            chain: own.chain.clone(),
+            key: own.key.clone_key(),
+            named: own.named.clone(),
+            key_named: own.key_named.clone(),
+        });
         Self { identity, authorities: self.authorities.clone(), revoked: self.revoked.clone() }
     }
 }
@@ -160,17 +169,27 @@ impl TlsMaterial {
             // Its text may hold a part of the key.
             Err(_) => return Err(malformed(key_named, "private key", "it is no PEM".to_owned())),
         };
-        self.identity = Some(Identity { chain, key });
+        let (named, key_named) = (named.to_owned(), key_named.to_owned());
+        self.identity = Some(Identity { chain, key, named, key_named });
         Ok(self)
     }
 
     fn authority_from(mut self, named: &str, pem: &[u8]) -> Result<Self, TlsError> {
-        self.authorities.extend(items::<CertificateDer<'static>>(named, "certificate", pem)?);
+        let authorities = items::<CertificateDer<'static>>(named, "certificate", pem)?;
+        // Tried here, where the file is known.
+        let unread = |error: webpki::Error| malformed(named, "certificate", error.to_string());
+        authorities.iter().try_for_each(|one| anchor_from_trusted_cert(one).map(drop)).map_err(unread)?;
+        self.authorities.extend(authorities);
         Ok(self)
     }
 
     fn revoked_from(mut self, named: &str, pem: &[u8]) -> Result<Self, TlsError> {
         let lists = items::<CertificateRevocationListDer<'static>>(named, "revocation list", pem)?;
+        let unread = |error: webpki::Error| malformed(named, "revocation list", error.to_string());
+        lists
+            .iter()
+            .try_for_each(|one| BorrowedCertRevocationList::from_der(one).map(drop))
+            .map_err(unread)?;
         self.revoked.extend(lists);
         Ok(self)
     }

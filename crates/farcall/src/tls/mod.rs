@@ -150,7 +150,7 @@ impl Loaded {
             }
             None => None,
         };
-        let client = client(material.identity, provider, versions)?;
+        let client = client(material.identity.as_ref(), provider, versions)?;
         Ok(Self { server, client, chain, own })
     }
 }
@@ -165,20 +165,26 @@ fn provider() -> Arc<CryptoProvider> {
 /// A certificate that no peer would believe is found out here, not by them.
 fn check_own(own: &Identity, auth: Auth, node: &NodeName, cluster: &str) -> Result<Facts, TlsError> {
     let first = own.chain.first().ok_or(missing("tls.certificate", "there is none in the file"))?;
-    let unread = |reason| material::malformed("tls.certificate", "certificate", reason);
+    let unread = |reason| material::malformed(&own.named, "certificate", reason);
+    let source_name = own.named.clone();
     let facts = Facts::read(first).map_err(unread)?;
     if let Some(what) = facts.not_now(SystemTime::now()) {
-        return Err(TlsError::NotNow { what });
+        return Err(TlsError::NotNow { source_name, what });
     }
     if auth.needs_certificate() && !facts.names.vouches_for(cluster, node) {
-        return Err(TlsError::WrongName { node: node.clone(), names: facts.names });
+        return Err(TlsError::WrongName { source_name, node: node.clone(), names: facts.names });
     }
     Ok(facts)
 }
 
-fn mismatch(error: rustls::Error) -> TlsError {
+fn unusable(own: &Identity, error: rustls::Error) -> TlsError {
+    let Identity { named, key_named, .. } = own;
     match error {
-        rustls::Error::InconsistentKeys(_) => TlsError::KeyMismatch,
+        rustls::Error::InconsistentKeys(_) => {
+            TlsError::KeyMismatch { key_name: key_named.clone(), source_name: named.clone() }
+        }
+        // The one other thing that is looked at here.
+        rustls::Error::General(reason) => material::malformed(key_named, "private key", reason),
         error => TlsError::Setup(error),
     }
 }
@@ -194,7 +200,8 @@ fn server(
         Some(chain) => builder.with_client_cert_verifier(Arc::new(OfDialler { chain })),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_single_cert(own.chain.clone(), own.key.clone_key()).map_err(mismatch)?;
+    let built = builder.with_single_cert(own.chain.clone(), own.key.clone_key());
+    let mut config = built.map_err(|error| unusable(own, error))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -204,7 +211,7 @@ fn server(
 }
 
 fn client(
-    own: Option<Identity>,
+    own: Option<&Identity>,
     provider: Arc<CryptoProvider>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> Result<ClientConfig, TlsError> {
@@ -212,7 +219,10 @@ fn client(
     // Believes nobody until a dial says whom it means.
     let builder = builder.with_root_certificates(rustls::RootCertStore::empty());
     let mut config = match own {
-        Some(own) => builder.with_client_auth_cert(own.chain, own.key).map_err(mismatch)?,
+        Some(own) => {
+            let built = builder.with_client_auth_cert(own.chain.clone(), own.key.clone_key());
+            built.map_err(|error| unusable(own, error))?
+        }
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![ALPN.to_vec()];

@@ -29,6 +29,8 @@ pub(crate) struct TlsStream {
     /// What was read from the socket and not opened yet.
     incoming: Vec<u8>,
     opened: usize,
+    /// Why nothing more is opened. What was good before it is read first.
+    broken: Option<rustls::Error>,
     shared: Arc<Shared>,
 }
 
@@ -109,7 +111,7 @@ impl TlsStream {
         let sealed = VecDeque::new();
         let session = Session { tls, out: Vec::new(), sent: 0, sealed, done: 0, goodbye: false };
         let shared = Arc::new(Shared { socket, session: Mutex::new(session) });
-        Self { read, incoming: Vec::new(), opened: 0, shared }
+        Self { read, incoming: Vec::new(), opened: 0, broken: None, shared }
     }
 
     /// Goes on elsewhere with what [`TlsStream::take_apart`] gave.
@@ -119,7 +121,7 @@ impl TlsStream {
 
     /// The socket, the session, and what was read and not opened; nothing if somebody else holds a part of it.
     pub(crate) fn take_apart(self) -> Option<(TcpStream, Connection, Vec<u8>)> {
-        let Self { read, mut incoming, opened, shared } = self;
+        let Self { read, mut incoming, opened, shared, .. } = self;
         let Shared { socket, session } = Arc::into_inner(shared)?;
         incoming.drain(..opened.min(incoming.len()));
         let stream = read.reunite(socket).ok()?;
@@ -134,6 +136,7 @@ impl TlsStream {
 
     /// Opens what was read, as far as there is room for it.
     fn open(&mut self, buf: &mut ReadBuf<'_>) -> io::Result<Opened> {
+        let before = buf.filled().len();
         let mut session = self.shared.session.lock();
         loop {
             if session.read_plain(buf)? {
@@ -141,6 +144,12 @@ impl TlsStream {
             }
             if buf.remaining() == 0 {
                 return Ok(Opened::Full);
+            }
+            if let Some(error) = &self.broken {
+                return match buf.filled().len() > before {
+                    true => Ok(Opened::Full),
+                    false => Err(io::Error::new(io::ErrorKind::InvalidData, error.clone())),
+                };
             }
             let mut unopened = self.incoming.get(self.opened..).unwrap_or_default();
             if unopened.is_empty() {
@@ -154,7 +163,7 @@ impl TlsStream {
                 // What goes wrong with it is found out by whoever writes; why the session ended is worth more here.
                 let _ = session.flush(&self.shared.socket);
             }
-            processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            self.broken = processed.err();
         }
         drop(session);
         self.incoming.clear();
@@ -167,7 +176,7 @@ impl TlsStream {
 enum Opened {
     /// Nothing is left to be opened.
     All,
-    /// There is no more room.
+    /// There is no more room, or no more to be had.
     Full,
     /// The peer said goodbye.
     End,
@@ -323,3 +332,6 @@ impl Beats for Shared {
         Vec::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,9 +96,9 @@ fn refused(error: webpki::Error) -> Error {
         E::CertNotValidYet { .. } => CertificateError::NotValidYet,
         E::CertRevoked => CertificateError::Revoked,
         E::UnknownIssuer => CertificateError::UnknownIssuer,
-        E::InvalidSignatureForPublicKey | E::InvalidCrlSignatureForPublicKey => {
-            CertificateError::BadSignature
-        }
+        // Authorities of one name and different keys: that of another cluster, most often, or one that was replaced.
+        E::InvalidSignatureForPublicKey => CertificateError::UnknownIssuer,
+        E::InvalidCrlSignatureForPublicKey => CertificateError::BadSignature,
         E::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
         error => CertificateError::Other(OtherError(Arc::new(error))),
     })

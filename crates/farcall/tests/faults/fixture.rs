@@ -142,6 +142,10 @@ impl Times {
         self.0.push(time);
     }
 
+    pub fn into_all(self) -> Vec<Duration> {
+        self.0
+    }
+
     pub fn count(&self) -> usize {
         self.0.len()
     }

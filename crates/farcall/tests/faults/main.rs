@@ -16,6 +16,7 @@
 
 mod actors;
 mod by_hand;
+mod crowd;
 mod deaths;
 mod fixture;
 mod flood;

@@ -26,6 +26,7 @@ mod keys;
 mod local;
 mod many;
 mod one_at_a_time;
+mod payloads;
 #[path = "../support/pki.rs"]
 mod pki;
 mod promises;

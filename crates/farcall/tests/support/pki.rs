@@ -23,6 +23,8 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
     key_pem: String,
+    /// What stands between its certificates and a believed authority, if it is not one itself.
+    between: String,
 }
 
 /// The authority of this run, the same in the processes it starts with [`pass_on`].
@@ -54,13 +56,17 @@ impl Authority {
     }
 
     fn of(key: KeyPair) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "the authority of a test");
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.key_identifier_method = KeyIdMethod::Sha256;
+        let params = authority_params("the authority of a test", 1);
         let (key_pem, pem) = (key.serialize_pem(), params.self_signed(&key).unwrap().pem());
-        Self { issuer: Issuer::new(params, key), pem, key_pem }
+        Self { issuer: Issuer::new(params, key), pem, key_pem, between: String::new() }
+    }
+
+    /// One that this one vouches for: its own certificate stands behind those it gives out.
+    pub fn below(&self) -> Self {
+        let (key, params) = (KeyPair::generate().unwrap(), authority_params("one below", 0));
+        let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
+        let (key_pem, between) = (key.serialize_pem(), pem.clone());
+        Self { issuer: Issuer::new(params, key), pem, key_pem, between }
     }
 
     /// Its certificate.
@@ -83,7 +89,7 @@ impl Authority {
         change(&mut params);
         let serial = params.serial_number.get_or_insert_with(random_serial).clone();
         let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem() + &self.between;
         Identity { certificate, key: key.serialize_pem(), serial }
     }
 
@@ -116,6 +122,15 @@ impl Authority {
         let material = TlsMaterial::new().identity(identity.certificate.as_bytes(), identity.key.as_bytes());
         material.unwrap().authority(self.pem.as_bytes()).unwrap()
     }
+}
+
+fn authority_params(name: &str, authorities_below: u8) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(authorities_below));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.key_identifier_method = KeyIdMethod::Sha256;
+    params
 }
 
 /// Sixteen bytes, positive.
