@@ -57,7 +57,7 @@ impl Identity {
     pub(crate) fn explain(&self, report: Report) -> Report {
         let remedy = match (report.reason, &self.tls) {
             ("handshake_failed", Some(tls)) => self.refused(&report.message, tls),
-            ("handshake_failed", None) if report.message.contains("peer announced a handshake frame of") => {
+            ("handshake_failed", None) if report.message.contains("the peer speaks TLS here") => {
                 "does the node speak TLS there? Then name a certificate with --certificate".to_owned()
             }
             ("connect_failed", _) if report.message.contains("would leave this host") => {
@@ -166,14 +166,14 @@ pub(crate) fn tls_report(error: &TlsError, tls: &TlsConfig, name: Option<&NodeNa
         TlsError::Empty { .. } | TlsError::Malformed { .. } => {
             (error.to_string(), "`farcall cert show FILE` tells what is in a file".to_owned())
         }
-        TlsError::NotNow { what } => (
+        TlsError::NotNow { what, .. } => (
             format!("the certificate in {path} {what}"),
             format!(
                 "make a new one on the machine that has ca-key.pem: farcall cert node {} --force",
                 name.map_or_else(|| "NAME".to_owned(), |name| word(name.as_str()))
             ),
         ),
-        TlsError::WrongName { node, names } => (
+        TlsError::WrongName { node, names, .. } => (
             format!("this command is {node}, and the certificate in {path} is for {names}"),
             another_name(node, names),
         ),
