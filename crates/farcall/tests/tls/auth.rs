@@ -34,8 +34,7 @@ async fn a_wrong_cookie_with_the_right_certificate_is_refused_where_both_are_ask
     for (asks, answers) in [(&wrong, &right), (&right, &wrong)] {
         let told = handshake_failure(asks, answers.name().as_str()).await;
         assert!(told.contains("peer refused without a reason"), "{told}");
-        let said = says(answers, "refused a connection").await;
-        assert!(said.contains("peer could not prove that it holds our cookie"), "{said}");
+        says(answers, "peer could not prove that it holds our cookie").await;
         assert!(answers.inbound().is_empty() && asks.nodes().is_empty());
     }
 }

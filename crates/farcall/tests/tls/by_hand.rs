@@ -119,6 +119,13 @@ pub async fn introduce(
     shake(stream, party, Initiator::handle).await
 }
 
+/// How an introduction begins.
+pub fn greeting(name: &str, want: &str, (keyring, binding): (&Keyring, ChannelBinding)) -> Vec<u8> {
+    let mut out = Vec::new();
+    let _ = Initiator::start(speaks_for(name), want.parse().unwrap(), keyring, binding, [9; 32], &mut out);
+    out
+}
+
 async fn shake<P>(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     mut party: P,

@@ -145,6 +145,15 @@ pub async fn meets(asks: &Node, answers: &Node) -> bool {
     asks.call(&target(answers), "counter", Total).await.is_ok()
 }
 
+/// Has a link, as soon as the pause behind a lost one is over and there is a token for it.
+pub async fn connects(asks: &Node, answers: &Node) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !meets(asks, answers).await {
+        assert!(Instant::now() < deadline, "{asks:?} does not connect to {answers:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 /// Why a call to this node was not even sent, because the handshake was refused.
 pub async fn handshake_failure(asks: &Node, name: &str) -> String {
     let error = asks.call(&name.parse().unwrap(), "counter", Total).await.unwrap_err();

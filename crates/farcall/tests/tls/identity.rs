@@ -41,8 +41,7 @@ async fn show_to_both(identity: &Identity, (why, alert): Refusal, revoked: &[&Id
     let config = client_config(Some(identity), &Manner::default());
     let told = dial_badly(answers.listening_on()[0], config).await;
     assert!(told.to_string().contains(alert), "told {told}, and it should be {alert}");
-    let said = says(&answers, "refused a connection").await;
-    assert!(said.contains(why), "{said}");
+    says(&answers, why).await;
     assert_eq!((answers.metrics().handshakes_failed, answers.inbound().len()), (1, 0));
 
     book.put_tls(EVE, impostor(server_config(identity, &Manner::default()), EVE).await);
@@ -118,8 +117,7 @@ async fn a_certificate_that_is_not_for_clients_does_not_dial_and_one_not_for_ser
     let answers = believer("answers@127.0.0.1", &book, &[]).await;
     let config = client_config(Some(&server), &Manner::default());
     dial_badly(answers.listening_on()[0], config).await;
-    let said = says(&answers, "refused a connection").await;
-    assert!(said.contains(why), "{said}");
+    says(&answers, why).await;
     book.put_tls(EVE, impostor(server_config(&client, &Manner::default()), EVE).await);
     let said = handshake_failure(&answers, EVE).await;
     assert!(said.contains(why), "{said}");
@@ -175,8 +173,7 @@ async fn claim_to_both(identity: &Identity, of: &str) {
     let told = introduce(&mut session, EVE, "answers@127.0.0.1", (&keyring, bound)).await.unwrap_err();
     let reason = DeclineReason::WrongCertificate;
     assert!(matches!(&told, HandshakeError::Declined { reason: why } if *why == reason), "{told}");
-    let said = says(&answers, "refused a connection").await;
-    assert!(said.contains(&format!("peer says it is {EVE}, and its certificate is for {of}")), "{said}");
+    says(&answers, &format!("peer says it is {EVE}, and its certificate is for {of}")).await;
     assert_eq!((answers.metrics().handshakes_failed, answers.inbound().len()), (1, 0));
 
     book.put_tls(EVE, impostor(server_config(identity, &Manner::default()), EVE).await);

@@ -66,8 +66,7 @@ async fn refused_through(
     let error = alpha.call(&fresh, "counter", Add { amount: 1 }).await.unwrap_err();
     assert!(error.to_string().contains("refused without a reason"), "{error}");
     assert_eq!(passed.load(Ordering::Relaxed), 1, "both sessions were made, and their content was passed on");
-    let said = says(&beta, "refused a connection").await;
-    assert!(said.contains("on this channel"), "{said}");
+    says(&beta, "on this channel").await;
     let after = beta.metrics();
     assert_eq!(after.handshakes_failed, before.handshakes_failed + 1);
     assert_eq!(beta.call(&target(&beta), "counter", Total).await.unwrap(), 0);
@@ -135,6 +134,5 @@ async fn a_relay_that_takes_tls_off_one_side_is_refused_although_the_cookie_is_r
     let alpha = started(bare("alpha@127.0.0.1"), &book).await;
     let told = handshake_failure(&alpha, "beta@127.0.0.1").await;
     assert!(told.contains("refused without a reason"), "{told}");
-    let said = says(&beta, "refused a connection").await;
-    assert!(said.contains("on this channel"), "{said}");
+    says(&beta, "on this channel").await;
 }

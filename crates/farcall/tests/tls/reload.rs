@@ -1,8 +1,10 @@
 //! New certificates, authorities and revocations while everything runs.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use actix::System;
 use farcall::prelude::*;
 use farcall::{Driver, TlsError, TlsMaterial};
 use nix::sys::signal::{Signal, kill};
@@ -79,8 +81,23 @@ fn hang_up() {
     kill(Pid::this(), Signal::SIGHUP).unwrap();
 }
 
-#[actix::test]
-async fn a_hangup_signal_makes_a_node_read_its_files_unless_that_is_off() {
+/// Where a process finds that it is to be the one that is hung up on.
+const ALONE: &str = "FARCALL_TEST_HANGUP";
+
+#[test]
+fn a_hangup_signal_makes_a_node_read_its_files_unless_that_is_off() {
+    if std::env::var_os(ALONE).is_some() {
+        return System::new().block_on(is_hung_up_on());
+    }
+    // In a process of its own: the signal is for all nodes of one.
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    let name = "reload::a_hangup_signal_makes_a_node_read_its_files_unless_that_is_off";
+    let ended = child.args(["--exact", name, "--nocapture"]).env(ALONE, "1").output().unwrap();
+    assert!(ended.status.success(), "{:?}\n{}", ended.status, String::from_utf8_lossy(&ended.stderr));
+    assert!(String::from_utf8_lossy(&ended.stdout).contains("1 passed"));
+}
+
+async fn is_hung_up_on() {
     let book = Book::default();
     let (files, deaf_files) = (PemFiles::of("beta@127.0.0.1"), PemFiles::of("deaf@127.0.0.1"));
     files.identity(&lasting(authority(), "beta@127.0.0.1", 20));

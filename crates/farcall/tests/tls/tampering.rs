@@ -3,15 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
-use farcall::Node;
 use farcall::error::Class;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::by_hand::{SOON, listening};
-use crate::fixture::{Add, Book, Total, eventually, meets, secure, started, target};
+use crate::by_hand::listening;
+use crate::fixture::{Add, Book, Total, connects, eventually, secure, started, target};
 
 /// Which byte of the next chunk to change in each direction; nothing if it is `NONE`.
 #[derive(Default)]
@@ -51,15 +49,6 @@ async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
         }
     }
     let _ = to.shutdown().await;
-}
-
-/// Has a new link, as soon as the pause behind the last one is over.
-async fn connects(alpha: &Node, beta: &Node) {
-    let begun = Instant::now();
-    while !meets(alpha, beta).await {
-        assert!(begun.elapsed() < SOON, "no new link");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
 }
 
 /// The type, the version and the length of a record, its first byte, one in its midst, and its last.
