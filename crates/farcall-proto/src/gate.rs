@@ -10,12 +10,14 @@
 //! A *source* is what one stranger can hold: an IPv4 address or an IPv6 network of 64 bits. What is counted for a source is
 //! asked first and spends nothing that others need. A connection takes a token of its source and one of all; one that
 //! proves itself gives both back, so nodes that belong here never run out, however many connections they make. What
-//! fails delays the next attempt of its source, each time for twice as long.
+//! fails delays the next attempt of its source, each time for twice as long. A source that a peer has proved itself from
+//! has its own tokens only: a flood of strangers that uses up those of all does not keep a node from coming back.
 //!
 //! Everything here is bounded by [`GateLimits`], and no operation takes longer for a flood than for one connection.
 
 mod bucket;
 mod history;
+mod known;
 mod limits;
 mod source;
 mod table;
@@ -27,6 +29,7 @@ use thiserror::Error;
 
 use bucket::Bucket;
 use history::History;
+use known::Known;
 pub use limits::GateLimits;
 use source::Source;
 use table::Table;
@@ -40,6 +43,7 @@ pub struct Gate {
     half_open: usize,
     tokens: Bucket,
     sources: Table,
+    known: Known,
     /// The latest time it was told.
     latest: Instant,
 }
@@ -51,6 +55,8 @@ pub struct Gate {
 pub struct Pass {
     /// None if no limit of a source holds for it.
     source: Option<Source>,
+    /// Whether it took one of the tokens of all.
+    paid: bool,
 }
 
 /// How a connection ceased to be a stranger's.
@@ -132,8 +138,8 @@ impl Gate {
     /// A gate that nobody has passed.
     pub fn new(limits: GateLimits, now: Instant) -> Self {
         let tokens = Bucket::full(limits.accept_rate, now);
-        let sources = Table::new(limits.sources_max);
-        Self { limits, half_open: 0, tokens, sources, latest: now }
+        let (sources, known) = (Table::new(limits.sources_max), Known::new(limits.sources_max));
+        Self { limits, half_open: 0, tokens, sources, known, latest: now }
     }
 
     /// Lets a connection from this address in, or refuses it.
@@ -148,7 +154,8 @@ impl Gate {
         if let Some(source) = source {
             self.ask_source(source, now)?;
         }
-        self.ask_all(now)?;
+        let paid = !source.is_some_and(|source| self.known.contains(source));
+        self.ask_all(paid, now)?;
         if let Some(source) = source {
             let limit = self.limits.sources_max;
             let history =
@@ -157,8 +164,10 @@ impl Gate {
             history.tokens.take(now);
         }
         self.half_open += 1;
-        self.tokens.take(now);
-        Ok(Pass { source })
+        if paid {
+            self.tokens.take(now);
+        }
+        Ok(Pass { source, paid })
     }
 
     /// Takes a connection's place back: its peer proved itself, or it is closed.
@@ -166,7 +175,7 @@ impl Gate {
         let now = self.advance(now);
         self.half_open = self.half_open.saturating_sub(1);
         let free = matches!(how, Leaving::Proved | Leaving::Silent);
-        if free {
+        if free && pass.paid {
             self.tokens.give_back(now);
         }
         let Some(source) = pass.source else { return };
@@ -177,7 +186,10 @@ impl Gate {
             history.tokens.give_back(now);
         }
         match how {
-            Leaving::Proved => history.prove(),
+            Leaving::Proved => {
+                history.prove();
+                self.known.add(source);
+            }
             Leaving::Silent | Leaving::Gone => {}
             Leaving::Failed => history.fail(&self.limits, now),
         }
@@ -189,6 +201,7 @@ impl Gate {
     pub fn blame(&mut self, from: IpAddr, now: Instant) {
         let now = self.advance(now);
         let Some(source) = self.source(from) else { return };
+        self.known.forget(source);
         // Without a place for it, it goes unpunished: every place is held by a stranger at this moment.
         let Some(history) = self.sources.open(source, &self.limits, now) else { return };
         history.blame(&self.limits, now);
@@ -229,13 +242,13 @@ impl Gate {
         Err(refusal)
     }
 
-    /// Refuses what nobody may have at this moment.
-    fn ask_all(&self, now: Instant) -> Result<(), Refusal> {
+    /// Refuses what nobody may have at this moment; `pays` if it takes a token.
+    fn ask_all(&self, pays: bool, now: Instant) -> Result<(), Refusal> {
         let GateLimits { half_open_max, accept_rate, .. } = self.limits;
         if self.half_open >= half_open_max {
             return Err(Refusal::Full { limit: half_open_max });
         }
-        if !self.tokens.has_one(now) {
+        if pays && !self.tokens.has_one(now) {
             return Err(Refusal::Rate { limit: accept_rate });
         }
         Ok(())

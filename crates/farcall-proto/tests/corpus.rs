@@ -59,6 +59,32 @@ fn the_corpus_of_fragments_does_no_harm() {
     replay("fragments", fuzz_entries::fragments);
 }
 
+/// The scripts that `pre_auth` and `fragments` read; any bytes are one.
+const SCRIPTS: &[(&str, &str, &[u8])] = &[
+    ("pre_auth", "dials", &[0, 0, 0, 0]),
+    ("pre_auth", "dials-in-pieces", &[0, 0x80, 0xc0, 0x40]),
+    ("pre_auth", "dials-another-node", &[0, 2, 0, 1, 0, 60, b'x', 0, 0]),
+    ("pre_auth", "dials-with-the-second-cookie", &[0, 0, 3, 3, 1, 3, 5, 1]),
+    ("pre_auth", "dials-with-a-wrong-cookie", &[0, 0, 3, 3, 2]),
+    ("pre_auth", "dials-with-its-certificate", &[8, 0, 0, 0]),
+    ("pre_auth", "dials-with-a-certificate-for-another", &[16, 0, 0, 0]),
+    ("pre_auth", "dials-with-a-certificate-for-its-host", &[24, 0, 0, 0]),
+    ("pre_auth", "dials-who-is-busy", &[4, 0, 0, 0]),
+    ("pre_auth", "dials-within-the-least-limits", &[32, 0, 0, 0]),
+    ("pre_auth", "says-more-than-the-least-limits", &[32, 2, 0, 8, 6, 158, 3]),
+    ("pre_auth", "sends-what-is-none", b"\0\x05\x20GET / HTTP/1.1\r\nHost: example\r\n\r\n"),
+    ("pre_auth", "answers", &[1, 0, 0]),
+    ("pre_auth", "declines", &[1, 0, 3, 7, 0]),
+    ("pre_auth", "answers-as-another", &[1, 0, 2, 0, 1, 0, 1, b'x']),
+    ("fragments", "requests", &[0, 0, 0, 30, 40, 0x0b, 0, 0x10, 30, 20, 3, 0]),
+    ("fragments", "replies", &[1, 0, 6, 30, 40, 0x08, 9, 20, 20, 0x0b, 0, 3, 0]),
+    ("fragments", "given-up", &[0, 0, 4, 30, 40, 4, 2, 30]),
+    ("fragments", "repeated", &[0, 0, 4, 30, 40, 2, 30, 5]),
+    ("fragments", "one-byte-too-many", &[0, 0, 4, 30, 40, 3, 3]),
+    ("fragments", "overrun", &[1, 0, 6, 1, 4, 6, 32, 100, 0, 0]),
+    ("fragments", "too-many", &[0, 0, 4, 9, 9, 8, 4, 9, 9, 16, 4, 9, 9, 24, 4, 9, 9, 32, 4, 9, 9]),
+];
+
 /// Writes the corpus anew after the wire has changed: `cargo test --test corpus -- --ignored`.
 #[test]
 #[ignore = "writes into the source tree"]
@@ -106,29 +132,9 @@ fn write_the_corpus() {
             pair.acceptor.goodbye(farcall_proto::link::frame::Goodbye::Draining);
         }),
     ];
-    // The scripts that `pre_auth` and `fragments` read; any bytes are one.
-    write("pre_auth", "dials", &[0, 0, 0, 0]);
-    write("pre_auth", "dials-in-pieces", &[0, 0x80, 0xc0, 0x40]);
-    write("pre_auth", "dials-another-node", &[0, 2, 0, 1, 0, 60, b'x', 0, 0]);
-    write("pre_auth", "dials-with-the-second-cookie", &[0, 0, 3, 3, 1, 3, 5, 1]);
-    write("pre_auth", "dials-with-a-wrong-cookie", &[0, 0, 3, 3, 2]);
-    write("pre_auth", "dials-with-its-certificate", &[8, 0, 0, 0]);
-    write("pre_auth", "dials-with-a-certificate-for-another", &[16, 0, 0, 0]);
-    write("pre_auth", "dials-with-a-certificate-for-its-host", &[24, 0, 0, 0]);
-    write("pre_auth", "dials-who-is-busy", &[4, 0, 0, 0]);
-    write("pre_auth", "dials-within-the-least-limits", &[32, 0, 0, 0]);
-    write("pre_auth", "says-more-than-the-least-limits", &[32, 2, 0, 8, 6, 158, 3]);
-    write("pre_auth", "sends-what-is-none", b"\0\x05\x20GET / HTTP/1.1\r\nHost: example\r\n\r\n");
-    write("pre_auth", "answers", &[1, 0, 0]);
-    write("pre_auth", "declines", &[1, 0, 3, 7, 0]);
-    write("pre_auth", "answers-as-another", &[1, 0, 2, 0, 1, 0, 1, b'x']);
-    write("fragments", "requests", &[0, 0, 0, 30, 40, 0x0b, 0, 0x10, 30, 20, 3, 0]);
-    write("fragments", "replies", &[1, 0, 6, 30, 40, 0x08, 9, 20, 20, 0x0b, 0, 3, 0]);
-    write("fragments", "given-up", &[0, 0, 4, 30, 40, 4, 2, 30]);
-    write("fragments", "repeated", &[0, 0, 4, 30, 40, 2, 30, 5]);
-    write("fragments", "one-byte-too-many", &[0, 0, 4, 30, 40, 3, 3]);
-    write("fragments", "overrun", &[1, 0, 6, 1, 4, 6, 32, 100, 0, 0]);
-    write("fragments", "too-many", &[0, 0, 4, 9, 9, 8, 4, 9, 9, 16, 4, 9, 9, 24, 4, 9, 9, 32, 4, 9, 9]);
+    for (target, name, bytes) in SCRIPTS {
+        write(target, name, bytes);
+    }
     for (name, script) in scripts {
         let mut pair = Pair::new(fuzz_entries::tight());
         script(&mut pair);

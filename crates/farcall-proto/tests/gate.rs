@@ -6,7 +6,7 @@
 )]
 
 use core::net::IpAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use farcall_proto::gate::{Gate, GateLimits, Leaving, Pass, Refusal};
@@ -51,7 +51,7 @@ fn source(index: usize) -> Option<&'static str> {
 }
 
 fn leaving() -> impl Strategy<Value = Leaving> {
-    prop_oneof![Just(Leaving::Proved), Just(Leaving::Gone), Just(Leaving::Failed)]
+    prop_oneof![Just(Leaving::Proved), Just(Leaving::Silent), Just(Leaving::Gone), Just(Leaving::Failed)]
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -143,11 +143,16 @@ struct Model {
     now: Nanos,
     all: Story,
     sources: BTreeMap<&'static str, Story>,
+    /// Sources that somebody has proved itself from.
+    known: BTreeSet<&'static str>,
+    /// Those inside, in the order of the world's: whether each took a token of all.
+    paid: Vec<bool>,
 }
 
 impl Model {
     fn new(limits: GateLimits) -> Self {
-        Self { limits, now: 0, all: Story::default(), sources: BTreeMap::new() }
+        let (all, sources) = (Story::default(), BTreeMap::new());
+        Self { limits, now: 0, all, sources, known: BTreeSet::new(), paid: Vec::new() }
     }
 
     /// The time at which somebody asked; it never goes back.
@@ -174,7 +179,7 @@ impl Model {
         if self.all.half_open >= limits.half_open_max {
             return Err(Refusal::Full { limit: limits.half_open_max });
         }
-        if !self.all.has_token(limits.accept_rate, now) {
+        if self.pays(index) && !self.all.has_token(limits.accept_rate, now) {
             return Err(Refusal::Rate { limit: limits.accept_rate });
         }
         Ok(())
@@ -186,30 +191,49 @@ impl Model {
         [&mut self.all].into_iter().chain(of_source)
     }
 
+    fn pays(&self, index: usize) -> bool {
+        !source(index).is_some_and(|name| self.known.contains(name))
+    }
+
     fn enter(&mut self, index: usize) {
-        let now = self.now;
+        let (now, pays) = (self.now, self.pays(index));
+        self.paid.push(pays);
         for story in self.stories(index) {
             story.half_open += 1;
             story.tokens.push((now, -1));
         }
+        if !pays {
+            self.all.tokens.pop();
+        }
     }
 
-    fn leave(&mut self, index: usize, how: Leaving) {
-        let now = self.now;
+    /// `which` of those inside left, which came from `index`.
+    fn leave(&mut self, which: usize, index: usize, how: Leaving) {
+        let (now, paid) = (self.now, self.paid.swap_remove(which));
+        let free = matches!(how, Leaving::Proved | Leaving::Silent);
         for story in self.stories(index) {
             story.half_open -= 1;
-            if how == Leaving::Proved {
+            if free {
                 story.tokens.push((now, 1));
             }
-            if how != Leaving::Gone {
+            if matches!(how, Leaving::Proved | Leaving::Failed) {
                 story.ends.push((now, how));
             }
+        }
+        if free && !paid {
+            self.all.tokens.pop();
+        }
+        if how == Leaving::Proved {
+            self.known.extend(source(index));
         }
     }
 
     fn blame(&mut self, index: usize) {
         let now = self.now;
         self.stories(index).for_each(|story| story.ends.push((now, Leaving::Gone)));
+        if let Some(name) = source(index) {
+            self.known.remove(name);
+        }
     }
 }
 
@@ -238,11 +262,11 @@ impl World {
     }
 
     /// Whoever left, if anyone was in.
-    fn leave(&mut self, which: usize, how: Leaving) -> Option<usize> {
+    fn leave(&mut self, which: usize, how: Leaving) -> Option<(usize, usize)> {
         let which = which.checked_rem(self.inside.len())?;
         let (index, pass) = self.inside.swap_remove(which);
         self.gate.leave(pass, how, self.now());
-        Some(index)
+        Some((which, index))
     }
 
     fn blame(&mut self, index: usize) {
@@ -279,9 +303,9 @@ proptest! {
                     }
                 }
                 Step::Leave(which, how) => {
-                    if let Some(index) = world.leave(which, how) {
+                    if let Some((which, index)) = world.leave(which, how) {
                         model.hear(world.micros);
-                        model.leave(index, how);
+                        model.leave(which, index, how);
                     }
                 }
                 Step::Blame(index) => {

@@ -416,7 +416,7 @@ async fn connect(address: &Address, driver: Driver, context: &Context) -> io::Re
     let config = &context.config;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
     for socket in tokio::net::lookup_host((address.host(), address.port())).await? {
-        if driver == Driver::Tcp && !config.allow_plaintext && !socket.ip().is_loopback() {
+        if driver == Driver::Tcp && !config.allow_plaintext && !socket.ip().to_canonical().is_loopback() {
             last = io::Error::other(format!(
                 "plain TCP to {socket} would leave this host: use driver = \"tls\", or allow_plaintext = true where \
                  the network is trusted"

@@ -1,6 +1,7 @@
 //! What every part of one node shares: who it is, what it may, what it counts.
 
 use std::any::Any;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -25,6 +26,14 @@ use crate::turns::Turns;
 /// The protocol versions this node speaks.
 const VERSIONS: std::ops::RangeInclusive<u8> = 1..=1;
 
+/// The cookies that a node starts with.
+pub(crate) struct Cookies {
+    /// None if certificates alone count.
+    pub(crate) keyring: Option<Keyring>,
+    /// Where they were read; none if the program gave them.
+    pub(crate) file: Option<PathBuf>,
+}
+
 /// One node, without its actors.
 pub(crate) struct Context {
     pub(crate) name: NodeName,
@@ -45,6 +54,8 @@ pub(crate) struct Context {
     binding: OnceLock<Weak<dyn Any + Send + Sync>>,
     /// None if certificates alone count.
     keyring: RwLock<Option<Keyring>>,
+    /// Where the cookies can be read again; none if the program gave them.
+    pub(crate) cookie_file: Option<PathBuf>,
     draining: AtomicBool,
     drain_begun: Notify,
 }
@@ -59,7 +70,7 @@ impl Context {
     pub(crate) fn new(
         name: NodeName,
         config: Config,
-        keyring: Option<Keyring>,
+        cookies: Cookies,
         tls: Option<Tls>,
         registry: Arc<Registry>,
         discovery: Arc<dyn Discovery>,
@@ -80,7 +91,8 @@ impl Context {
             gate,
             turns: Turns::default(),
             binding: OnceLock::new(),
-            keyring: RwLock::new(keyring),
+            keyring: RwLock::new(cookies.keyring),
+            cookie_file: cookies.file,
             draining: AtomicBool::new(false),
             drain_begun: Notify::new(),
         }))

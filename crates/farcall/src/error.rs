@@ -128,7 +128,7 @@ fn remedy_not_sent(reason: &NotSent) -> &'static str {
             "is the node running, does it listen on that address and port, and does a firewall let it through?"
         }
         NotSent::HandshakeFailed(_) => {
-            "do both sides use the same cookie file and cluster name, and is the node's whole name as it was dialled? The log of that node says what it refused"
+            "do both sides use the same cookie file, cluster name and driver, is each certificate good and for its node, and is the node's whole name as it was dialled? The log of that node says what it refused"
         }
         NotSent::QueueFull { .. } => "send more slowly, wait for answers, or raise the limit that it names",
         NotSent::DeadlineBeforeWrite => {

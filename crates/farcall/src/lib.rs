@@ -1,8 +1,8 @@
 //! The cluster runtime for actix: give an actor a name, and call it from any node.
 //!
 //! An actix application stays as it is. Its messages get [`#[farcall::message]`](macro@message), its actors
-//! [`#[derive(RemoteActor)]`](macro@RemoteActor) and a name; other processes and machines that hold the same cookie
-//! can then call them. A caller always learns what happened, in bounded time: it ran, it surely did not run, it was
+//! [`#[derive(RemoteActor)]`](macro@RemoteActor) and a name; other processes and machines that hold the same cookie,
+//! and over TLS a certificate for their name, can then call them. A caller always learns what happened, in bounded time: it ran, it surely did not run, it was
 //! refused, or nobody can say.
 //!
 //! ```

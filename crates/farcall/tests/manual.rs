@@ -59,6 +59,31 @@ fn every_page_of_the_manual_is_included_and_closes_its_blocks() {
 }
 
 #[test]
+fn every_reason_in_the_log_has_a_line_in_the_manual() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let operations = fs::read_to_string(folder.join("manual/operations.md")).unwrap();
+    let core = folder.join("../../farcall-proto/src");
+    let sources = [
+        folder.join("handshaking.rs"),
+        folder.join("tls/handshake.rs"),
+        core.join("gate.rs"),
+        core.join("link/mod.rs"),
+        core.join("link/handshake/error.rs"),
+    ];
+    let mut seen = 0;
+    for source in sources {
+        let text = fs::read_to_string(&source).unwrap();
+        let (_, body) = text.split_once("fn reason(&self) -> &'static str {").unwrap();
+        let body = body.split("\n    }\n").next().unwrap();
+        for reason in body.split('"').skip(1).step_by(2) {
+            assert!(operations.contains(&format!("`{reason}`")), "{reason} of {}", source.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "only {seen} were found");
+}
+
+#[test]
 fn the_metrics_table_of_the_manual_names_every_metric() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let operations = fs::read_to_string(folder.join("manual/operations.md")).unwrap();

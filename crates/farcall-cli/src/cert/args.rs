@@ -10,10 +10,10 @@ use super::place;
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Cert {
-    /// Make a certificate authority: ca.pem and ca-key.pem
+    /// Make a certificate authority: ca.pem, ca-key.pem and crl.pem
     ///
-    /// Every node of the cluster gets a copy of ca.pem. ca-key.pem stays on the machine where certificates are made:
-    /// whoever has it can make nodes.
+    /// Every node of the cluster gets a copy of ca.pem, and of crl.pem, the list of revoked certificates. ca-key.pem
+    /// stays on the machine where certificates are made: whoever has it can make nodes.
     #[command(verbatim_doc_comment, after_help = CA_EXAMPLES)]
     Ca(Ca),
     /// Make a key and a certificate for each node, and print the settings it needs
@@ -32,8 +32,8 @@ pub(crate) enum Cert {
     Check(Check),
     /// Revoke certificates: adds them to crl.pem
     ///
-    /// The list counts once the nodes have it: copy it to each and name it in their settings, `crl = ["crl.pem"]`
-    /// under [tls].
+    /// The list counts once the nodes have read it: copy it to each and send their processes a SIGHUP. It has to be
+    /// named in their settings, `crl = ["crl.pem"]` under [tls], as `cert node` writes them. Connections that are up stay.
     #[command(verbatim_doc_comment, after_help = REVOKE_EXAMPLES)]
     Revoke(Revoke),
 }

@@ -127,7 +127,7 @@ fn write(made: &[Made<'_>], existing: Existing) -> Result<(), Report> {
     file::place(&files, existing)
 }
 
-/// The settings of the node, as a part of its configuration file.
+/// The settings of the node: a configuration file, or the beginning of one.
 fn settings(made: &Made<'_>, cluster: &str, place: &Place) -> String {
     let until = made.issued.certificate.validity.until;
     let mut text = format!("# {}, until {until}", made.name);
@@ -135,6 +135,7 @@ fn settings(made: &Made<'_>, cluster: &str, place: &Place) -> String {
         text.push_str(": shortened, because its authority ends then");
     }
     text.push('\n');
+    text.push_str(&format!("name = {}\n", quoted(made.name.as_str())));
     if cluster != Config::default().cluster {
         text.push_str(&format!("cluster = {}\n", quoted(cluster)));
     }

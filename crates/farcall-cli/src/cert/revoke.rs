@@ -122,5 +122,7 @@ fn tell(told: &[Told], list: &Revocations, path: &Path, output: &mut Output) -> 
         return Ok(());
     }
     output.line(&format!("{shown}: list {}, {revoked} revoked", list.number().unwrap_or_default()))?;
-    output.line("next: copy it to every node, and name it there under [tls]: crl = [\"crl.pem\"]")
+    output.line(
+        "next: copy it to every node, where [tls] names it as crl = [\"crl.pem\"], and send it a SIGHUP",
+    )
 }

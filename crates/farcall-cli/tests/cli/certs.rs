@@ -52,23 +52,30 @@ async fn two_commands_give_a_working_set() {
     assert!(said.contains("next: farcall cert node NAME@HOST\n"), "{said}");
     let settings = cert(&home, &["node", BETA]).await.ok();
     let tls = tls(&home);
-    assert_eq!(names(&tls), ["beta@10.0.0.2-key.pem", "beta@10.0.0.2.pem", "ca-key.pem", "ca.pem"]);
+    assert_eq!(
+        names(&tls),
+        ["beta@10.0.0.2-key.pem", "beta@10.0.0.2.pem", "ca-key.pem", "ca.pem", "crl.pem"]
+    );
     let file = |name: &str| tls.join(name).to_str().unwrap().to_owned();
     let read: toml::Table = settings.parse().unwrap();
     let expected = json!({
+        "name": BETA,
         "driver": "tls",
         "tls": {
             "listen": "auto",
             "certificate": file("beta@10.0.0.2.pem"),
             "key": file("beta@10.0.0.2-key.pem"),
             "ca": [file("ca.pem")],
+            "crl": [file("crl.pem")],
         },
     });
     assert_eq!(serde_json::to_value(&read).unwrap(), expected);
     let (certificate, key, ca) = (file("beta@10.0.0.2.pem"), file("beta@10.0.0.2-key.pem"), file("ca.pem"));
-    let check = ["check", &certificate, "--key", &key, "--ca", &ca, "--name", BETA];
+    let crl = file("crl.pem");
+    let check = ["check", &certificate, "--key", &key, "--ca", &ca, "--crl", &crl, "--name", BETA];
     let said = cert(&home, &check).await.ok();
     assert!(!said.contains("FAILED") && !said.contains("warning"), "{said}");
+    farcall::Config::from_toml(&settings).unwrap();
 }
 
 #[actix::test]
@@ -79,6 +86,7 @@ async fn keys_are_for_their_owner_and_certificates_for_everybody() {
     for (name, expected) in [
         ("ca.pem", 0o644),
         ("ca-key.pem", 0o600),
+        ("crl.pem", 0o644),
         ("beta@10.0.0.2.pem", 0o644),
         ("beta@10.0.0.2-key.pem", 0o600),
     ] {
@@ -158,7 +166,7 @@ async fn odd_names_of_nodes_stay_in_the_folder_and_can_be_checked() {
         let check = ["check", certificate, "--key", key, "--ca", ca.to_str().unwrap(), &named];
         cert(&home, &check).await.ok();
     }
-    assert_eq!(fs::read_dir(tls(&home)).unwrap().count(), 2 + 2 * 8);
+    assert_eq!(fs::read_dir(tls(&home)).unwrap().count(), 3 + 2 * 8);
     assert_eq!(names(&home), [".config"]);
 }
 
@@ -196,7 +204,7 @@ async fn an_authority_a_certificate_and_a_list_are_shown() {
     let file = |name: &str| tls(&home).join(name).to_str().unwrap().to_owned();
     let (ca, beta, crl) = (file("ca.pem"), file("beta@10.0.0.2.pem"), file("crl.pem"));
     let said = cert(&home, &["revoke", &beta]).await.ok();
-    assert!(said.contains("revoked beta@10.0.0.2") && said.contains("list 1, 1 revoked"), "{said}");
+    assert!(said.contains("revoked beta@10.0.0.2") && said.contains("list 2, 1 revoked"), "{said}");
     let shown = cert(&home, &["show", &ca, &beta, &crl]).await.ok();
     for part in [
         "certificate authority\n",
@@ -207,7 +215,7 @@ async fn an_authority_a_certificate_and_a_list_are_shown() {
         "key          ECDSA, 256 bits\n",
         ": expires in 36",
         "list of revoked certificates\n",
-        "number       1\n",
+        "number       2\n",
         "revoked      1\n",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");
@@ -261,7 +269,7 @@ async fn a_list_keeps_what_it_had_and_counts_on() {
     assert!(said.contains("already"), "{said}");
     assert_eq!(fs::read(&crl).unwrap(), before, "nothing new, so no new list");
     let shown = documents(&cert(&home, &["show", &crl, "--json"]).await.ok());
-    assert_eq!((&shown[0]["number"], shown[0]["revoked"].as_array().unwrap().len()), (&json!("2"), 2));
+    assert_eq!((&shown[0]["number"], shown[0]["revoked"].as_array().unwrap().len()), (&json!("3"), 2));
     let settings = cert(&home, &["node", "gamma@h"]).await.ok();
     assert!(settings.contains(&format!("crl = [{crl:?}]")), "{settings}");
 }

@@ -10,4 +10,5 @@ mod errors;
 mod fixture;
 mod looks;
 mod over_tls;
+mod procedures;
 mod settings;

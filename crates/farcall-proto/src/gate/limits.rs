@@ -17,7 +17,8 @@ pub struct GateLimits {
     /// moment. Those that are refused dial again.
     pub half_open_per_source_max: usize,
     /// How many connections a second that do not prove themselves; so many may also come at once after a quiet second.
-    /// A TLS handshake costs a third of a millisecond of a core, so 200 cost 7 % of one.
+    /// A TLS handshake costs a third of a millisecond of a core, so 200 cost 7 % of one. Sources that a peer has proved
+    /// itself from are not counted here: as many as `sources_max` of them have only their own rate.
     pub accept_rate: u32,
     /// How many of one source: a tenth of all, so that one source cannot take what the others need.
     pub accept_rate_per_source: u32,

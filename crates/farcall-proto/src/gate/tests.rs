@@ -158,14 +158,56 @@ fn peers_that_prove_themselves_never_run_out_of_tokens() {
 }
 
 #[test]
+fn a_source_that_a_peer_has_proved_itself_from_is_let_in_when_strangers_have_used_up_the_tokens_of_all() {
+    let mut f = gate(defaults());
+    f.pass(ALPHA, Leaving::Proved);
+    f.pass(BETA, Leaving::Proved);
+    for number in 0..200 {
+        f.pass(&format!("10.0.{number}.1"), Leaving::Gone);
+    }
+    assert_eq!(f.refusal("10.0.0.2"), Refusal::Rate { limit: 200 });
+    // As often as its own tokens go, and it takes none of the others'.
+    for _ in 0..20 {
+        f.pass(ALPHA, Leaving::Gone);
+    }
+    assert_eq!(f.refusal(ALPHA), Refusal::SourceRate { limit: 20 });
+    f.pass(BETA, Leaving::Proved);
+    f.blame(BETA);
+    f.wait(ms(100));
+    for number in 0..20 {
+        f.pass(&format!("10.1.{number}.1"), Leaving::Gone);
+    }
+    assert_eq!(
+        f.refusal(BETA),
+        Refusal::Rate { limit: 200 },
+        "whoever broke the protocol is a stranger again"
+    );
+}
+
+#[test]
+fn of_known_sources_the_one_that_proved_itself_longest_ago_is_forgotten_first() {
+    let mut f = gate(GateLimits { sources_max: 2, accept_rate: 1, ..defaults() });
+    for from in [ALPHA, BETA, ALPHA, "192.0.2.3"] {
+        f.pass(from, Leaving::Proved);
+    }
+    f.pass("10.0.0.1", Leaving::Gone);
+    assert_eq!(f.refusal(BETA), Refusal::Rate { limit: 1 });
+    for from in [ALPHA, "192.0.2.3"] {
+        f.pass(from, Leaving::Proved);
+    }
+    let mut f = gate(GateLimits { sources_max: 0, ..defaults() });
+    assert!(f.admit("127.0.0.1").is_ok(), "a table of nothing knows nobody");
+}
+
+#[test]
 fn a_token_given_back_late_does_not_overfill() {
     let mut f = gate(GateLimits { accept_rate: 2, ..defaults() });
     let slow = f.admit(ALPHA).unwrap();
     f.wait(secs(5));
     f.leave(slow, Leaving::Proved);
-    f.pass(ALPHA, Leaving::Gone);
-    f.pass(ALPHA, Leaving::Gone);
-    assert_eq!(f.refusal(ALPHA), Refusal::Rate { limit: 2 });
+    f.pass(BETA, Leaving::Gone);
+    f.pass(BETA, Leaving::Gone);
+    assert_eq!(f.refusal(BETA), Refusal::Rate { limit: 2 });
 }
 
 #[test]

@@ -33,9 +33,9 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     check_durations(config)?;
     check_tcp(config)?;
     check_tls(config)?;
-    check_strangers(config)?;
     check_sizes(config)?;
-    check_counts(config)
+    check_counts(config)?;
+    check_strangers(config)
 }
 
 fn check_names(c: &Config) -> Result<(), ConfigError> {

@@ -48,7 +48,7 @@ pub use crate::driver::Driver;
 ///     call_timeout = "2s"
 ///     compress = "lz4"
 ///     [tcp]
-///     listen = ["0.0.0.0:5369"]
+///     listen = ["127.0.0.1:5369", "[::1]:5369"]
 ///     [nodes]
 ///     "beta@10.0.0.2" = "10.0.0.2:7000"
 /// "#)?;

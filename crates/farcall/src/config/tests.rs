@@ -1,5 +1,7 @@
 //! The configuration as a whole: every key in every layer, every error, and the texts that describe it.
 
+mod drivers;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -42,9 +44,21 @@ fn sample(key: &KeyDoc) -> (String, &'static str) {
         ("discovery_file", _) => "/etc/farcall/nodes",
         ("tcp.listen", _) => "0.0.0.0:1,[::]:2",
         ("compress", _) => "zstd:9",
-        ("tcp.nodelay", _) => "false",
-        ("tcp.v6_only", _) => "true",
-        ("nodes", _) => "b@x=h:1,c@::1=[::1]:2",
+        ("driver", _) => "tls",
+        ("tls.listen", _) => "0.0.0.0:3,[::]:4",
+        ("tls.certificate", _) => "/etc/farcall/tls/node.pem",
+        ("tls.key", _) => "/etc/farcall/tls/node-key.pem",
+        ("tls.auth", _) => "certificate",
+        ("tls.version_min", _) => "1.2",
+        ("tls.expiry_warning", _) => "168h",
+        ("tcp.nodelay" | "tls.reload_on_sighup", _) => "false",
+        ("tcp.v6_only" | "allow_plaintext" | "strangers.limit_loopback", _) => "true",
+        ("nodes", _) => "b@x=h:1,c@::1=[::1]:2,d@x=tls://h:3",
+        ("access.peers", _) => "web*@*=math.* clock,ops@x=*",
+        ("strangers.accept_rate", _) => "777",
+        ("strangers.sources_max", _) => "7777",
+        ("strangers.frame_bytes_max", _) => "3KiB",
+        ("strangers.bytes_max" | "strangers.tls_bytes_max", _) => "17KiB",
         ("tcp.keepalive_count", _) => "7",
         ("write_stall_timeout" | "backoff_max", _) => "7m",
         ("mailbox_bytes_max" | "unsent_bytes_max" | "acceptor_bytes_max" | "reassembly_bytes_max", _) => {
@@ -52,6 +66,7 @@ fn sample(key: &KeyDoc) -> (String, &'static str) {
         }
         (_, Unit::Duration) => "7s",
         (_, Unit::Bytes) => "7KiB",
+        ("strangers.half_open_per_source_max", _) => "7",
         (_, Unit::Number) => "77",
         (_, Unit::List) => "math.*, clock",
         (key, unit) => panic!("no sample for {key} ({unit})"),
@@ -59,7 +74,10 @@ fn sample(key: &KeyDoc) -> (String, &'static str) {
     let toml = match key.unit {
         Unit::Number | Unit::Switch => env.to_owned(),
         Unit::List => r#"["math.*", "clock"]"#.to_owned(),
-        Unit::Map => r#"{ "b@x" = "h:1", "c@::1" = "[::1]:2" }"#.to_owned(),
+        Unit::Map if key.key == "access.peers" => {
+            r#"{ "web*@*" = ["math.*", "clock"], "ops@x" = ["*"] }"#.to_owned()
+        }
+        Unit::Map => r#"{ "b@x" = "h:1", "c@::1" = "[::1]:2", "d@x" = "tls://h:3" }"#.to_owned(),
         Unit::Text | Unit::Duration | Unit::Bytes => format!("{env:?}"),
     };
     (toml, env)
@@ -88,7 +106,7 @@ fn the_list_of_keys_is_what_the_file_accepts() {
         names.map(|name| if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") }).collect()
     };
     let mut serde_keys = known_to_serde("");
-    for table in ["tcp", "access"] {
+    for table in ["tcp", "tls", "access", "strangers"] {
         assert!(serde_keys.remove(table));
         serde_keys.extend(known_to_serde(table));
     }
@@ -96,16 +114,28 @@ fn the_list_of_keys_is_what_the_file_accepts() {
     assert_eq!(listed, serde_keys);
 }
 
+/// What has no default.
+const UNSET: [&str; 11] = [
+    "name",
+    "cookie_file",
+    "nodes",
+    "discovery_file",
+    "access.allow",
+    "access.deny",
+    "access.peers",
+    "tls.certificate",
+    "tls.key",
+    "tls.ca",
+    "tls.crl",
+];
+
 #[test]
 fn the_listed_defaults_are_the_defaults() {
     let default = Config::default();
     default.validate().unwrap();
     for key in keys() {
         match key.default {
-            "unset" => assert!(
-                ["name", "cookie_file", "nodes", "discovery_file", "access.allow", "access.deny"]
-                    .contains(&key.key)
-            ),
+            "unset" => assert!(UNSET.contains(&key.key), "{}", key.key),
             written => {
                 assert_eq!(from_env(&[(&key.variable(), written)]).unwrap(), default, "{}", key.key);
             }
@@ -113,6 +143,9 @@ fn the_listed_defaults_are_the_defaults() {
     }
     assert_eq!((&default.name, &default.cookie_file, &default.discovery_file), (&None, &None, &None));
     assert!(default.nodes.is_empty() && default.access.mode() == AccessMode::Off);
+    assert!(default.access.permits_peer(&"any@x".parse().unwrap(), "any"), "there are no rules for peers");
+    assert_eq!((&default.tls.certificate, &default.tls.key), (&None, &None));
+    assert!(default.tls.ca.is_empty() && default.tls.crl.is_empty());
 }
 
 #[test]
@@ -160,9 +193,16 @@ fn an_unknown_key_is_named_with_its_table_and_with_what_may_have_been_meant() {
         error("call_timout = \"5s\""),
         "configuration: unknown key \"call_timout\"; did you mean call_timeout?"
     );
-    assert_eq!(error("[tcp]\nprot = 1"), "configuration: unknown key \"tcp.prot\"; did you mean tcp.port?");
+    assert_eq!(
+        error("[tcp]\nprot = 1"),
+        "configuration: unknown key \"tcp.prot\"; did you mean tcp.port or tls.port?"
+    );
     assert!(error("port = 1").contains("tcp.port"));
-    assert!(error("[tls]\nlisten = []").contains("unknown key \"tls\""));
+    assert_eq!(
+        error("[tls]\ncertificat = \"x\""),
+        "configuration: unknown key \"tls.certificat\"; did you mean tls.certificate?"
+    );
+    assert!(error("[strangers]\naccept_rat = 1").contains("strangers.accept_rate"));
     assert_eq!(error("qqqqqqqq = 1"), "configuration: unknown key \"qqqqqqqq\"");
     assert!(error(&format!("{} = 1", "q".repeat(10_000))).len() < 200);
     let file = Scratch::new("[access]\nalow = []");
@@ -232,6 +272,22 @@ fn a_value_of_the_wrong_kind_is_named_with_its_key_and_its_source() {
         ("nodes = { \"b\" = \"h:1\" }", "nodes", "no host"),
         ("access.allow = \"math\"", "access.allow", "expected a sequence"),
         ("access.allow = [\"\"]", "access.allow", "1 to 255"),
+        ("access.peers = [\"a@x\"]", "access.peers", "expected a map"),
+        ("access.peers = { \"a@x\" = 1 }", "access.peers", "a list of patterns, or a text"),
+        ("access.peers = { \"\" = [\"x\"] }", "access.peers", "1 to 255"),
+        ("access.peers = { \"a@x\" = [\"\"] }", "access.peers", "1 to 255"),
+        ("driver = \"ssl\"", "driver", "neither tcp nor tls"),
+        ("allow_plaintext = \"yes\"", "allow_plaintext", "expected a boolean"),
+        ("tls.listen = true", "tls.listen", "auto, off"),
+        ("tls.port = 70000", "tls.port", "70000"),
+        ("tls.ca = \"ca.pem\"", "tls.ca", "expected a sequence"),
+        ("tls.auth = \"none\"", "tls.auth", "both, certificate, cookie"),
+        ("tls.version_min = \"1.1\"", "tls.version_min", "1.2, 1.3"),
+        ("tls.version_min = 1.3", "tls.version_min", "expected a string"),
+        ("nodes = { \"b@x\" = \"udp://h:1\" }", "nodes", "drivers are tcp and tls"),
+        ("nodes = { \"b@x\" = \"tls://h\" }", "nodes", "no port"),
+        ("strangers.delay_min = 1", "strangers.delay_min", "500ms or 5s"),
+        ("strangers.accept_rate = -1", "strangers.accept_rate", "-1"),
         ("in_flight_max = \"many\"", "in_flight_max", "expected"),
     ] {
         let error = error(text);
@@ -248,6 +304,10 @@ fn a_value_of_the_wrong_kind_is_named_with_its_key_and_its_source() {
         ("FARCALL_NODES", "b@x=h", "no port"),
         ("FARCALL_TCP_LISTEN", "", "0.0.0.0:5369"),
         ("FARCALL_NAME", "alpha", "name@host"),
+        ("FARCALL_DRIVER", "TLS", "neither tcp nor tls"),
+        ("FARCALL_TLS_AUTH", "", "both, certificate, cookie"),
+        ("FARCALL_ALLOW_PLAINTEXT", "1", "neither true nor false"),
+        ("FARCALL_ACCESS_PEERS", "web@x", "no `=`"),
     ] {
         let error = from_env(&[(variable, value)]).unwrap_err().to_string();
         assert!(

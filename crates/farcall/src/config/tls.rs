@@ -112,7 +112,7 @@ pub struct TlsConfig {
     pub auth: Auth,
     /// The oldest version of TLS that is spoken.
     pub version_min: TlsVersion,
-    /// Reads the files again when the process gets a SIGHUP.
+    /// Reads the files again, and the cookie file, when the process gets a SIGHUP. Without TLS no signal is handled.
     pub reload_on_sighup: bool,
     /// Warns in the log, once a day, when the certificate ends within this.
     #[serde(deserialize_with = "units::duration")]

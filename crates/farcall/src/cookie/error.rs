@@ -12,6 +12,9 @@ pub enum CookieFileError {
     /// No environment variable says where it is.
     #[error("no place for the cookie file: set FARCALL_COOKIE_FILE, XDG_CONFIG_HOME or HOME")]
     NoPlace,
+    /// There is none to be read again.
+    #[error("this node has no cookie file to read again: the program gave it its cookies, or it needs none")]
+    NoFile,
     /// It is not there.
     #[error("cookie file {} does not exist", path.display())]
     Missing {

@@ -8,6 +8,7 @@
 //! | [`configuration`] | you look for a setting, or come with a configuration of gen_rpc |
 //! | [`operations`] | you run it: deploy, cookies, logs, metrics, limits, draining, trouble at night |
 //! | [`security`] | you have to say what is protected and what is not |
+//! | [`procedures`] | you make, renew, replace or revoke certificates and cookies, step by step |
 //! | [`protocol`] | you read a capture, or write another implementation |
 //! | [`coming_from_gen_rpc`] | you know gen_rpc, exrpc, Erlang's `rpc`, or Elixir |
 //! | [`coming_from_actix`] | you know actix, and wonder what a network changes |
@@ -31,6 +32,9 @@ pub mod operations {}
 
 #[doc = include_str!("security.md")]
 pub mod security {}
+
+#[doc = include_str!("procedures.md")]
+pub mod procedures {}
 
 #[doc = include_str!("protocol.md")]
 pub mod protocol {}

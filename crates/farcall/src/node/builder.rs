@@ -16,7 +16,7 @@ use crate::acceptor::{Acceptors, Stop};
 use crate::access::AccessList;
 use crate::batch::RemoteActor;
 use crate::config::{Config, ConfigError, Listen, ListenOn};
-use crate::context::Context;
+use crate::context::{Context, Cookies};
 use crate::cookie::{CookieFile, CookieFileError};
 use crate::discovery::{Address, AddressError, Discovery};
 use crate::dispatcher::Clients;
@@ -97,10 +97,10 @@ pub enum StartError {
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "; is another node running there? Set tcp.listen or tcp.port, or port 0 for any free one"
+            "; is another node running there? Set tcp.listen or tls.listen, and port 0 for any free one"
         }
         io::ErrorKind::AddrNotAvailable => {
-            "; that is no address of this host: set tcp.listen, for example to 0.0.0.0:5369"
+            "; that is no address of this host: set tcp.listen or tls.listen, for example to 0.0.0.0:5370"
         }
         io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
         _ => "",
@@ -218,9 +218,9 @@ impl NodeBuilder {
         };
         config.name = Some(name.clone());
         config.validate()?;
-        let keyring = match self.keyring {
-            None if config.needs_cookie() => Some(load_keyring(config.cookie_file.clone()).await?),
-            given => given,
+        let cookies = match self.keyring {
+            None if config.needs_cookie() => load_cookies(config.cookie_file.clone()).await?,
+            keyring => Cookies { keyring, file: None },
         };
         let tls = match config.uses_tls() || self.tls.is_some() {
             true => Some(load_tls(&name, &config, self.tls).await?),
@@ -234,7 +234,7 @@ impl NodeBuilder {
         };
         let registry = Registry::new(config.access.clone(), limits);
         let context =
-            Context::new(name, config, keyring, tls, registry, discovery).map_err(StartError::System)?;
+            Context::new(name, config, cookies, tls, registry, discovery).map_err(StartError::System)?;
         let acceptors = Arc::new(Acceptors::default());
         let opened = listen(&context, &acceptors).await?;
         let clients = Clients::new(context.clone(), acceptors.clone());
@@ -253,13 +253,14 @@ impl NodeBuilder {
 }
 
 /// File work does not belong on an arbiter.
-async fn load_keyring(path: Option<PathBuf>) -> Result<Keyring, StartError> {
-    let load = move || {
+async fn load_cookies(path: Option<PathBuf>) -> Result<Cookies, StartError> {
+    let load = move || -> Result<Cookies, CookieFileError> {
         let path = path.map_or_else(CookieFile::default_path, Ok)?;
-        CookieFile::load_or_create(&path)
+        let keyring = CookieFile::load_or_create(&path)?;
+        Ok(Cookies { keyring: Some(keyring), file: Some(path) })
     };
     match tokio::task::spawn_blocking(load).await {
-        Ok(keyring) => Ok(keyring?),
+        Ok(cookies) => Ok(cookies?),
         Err(_) => Err(StartError::NoArbiter),
     }
 }
@@ -323,7 +324,7 @@ async fn listen(context: &Arc<Context>, acceptors: &Arc<Acceptors>) -> Result<Op
 fn check_exposure(address: SocketAddr, driver: Driver, context: &Context) -> Result<(), StartError> {
     match (driver, &context.tls) {
         (Driver::Tls, Some(tls)) => Ok(tls.can_listen()?),
-        _ if address.ip().is_loopback() => Ok(()),
+        _ if address.ip().to_canonical().is_loopback() => Ok(()),
         _ if !context.config.allow_plaintext => Err(StartError::Plaintext { address }),
         _ => {
             log::warn!(

@@ -31,6 +31,7 @@ use crate::acceptor::{Acceptors, Stop};
 use crate::access::AccessList;
 use crate::batch::RemoteActor;
 use crate::config::Config;
+use crate::cookie::CookieFileError;
 use crate::driver::Driver;
 use crate::error::CallError;
 use crate::items::Items;
@@ -162,9 +163,22 @@ impl Node {
         self.0.caller.context.set_keyring(keyring);
     }
 
+    /// Reads the cookie file again: its cookies are accepted and used in handshakes from now on, in place of those
+    /// of before; connections that are up stay. A SIGHUP does the same where it makes [`reload_tls`](Node::reload_tls).
+    ///
+    /// # Errors
+    /// [`CookieFileError`]: everything is as before. [`CookieFileError::NoFile`] if the program gave the cookies.
+    ///
+    /// # Cancel safety
+    /// Dropped before the end, nothing has changed.
+    pub async fn reload_cookies(&self) -> Result<(), CookieFileError> {
+        watch::reload_cookies(&self.0.caller.context).await
+    }
+
     /// Reads the files of `[tls]` again. Handshakes from now on use them; connections that are up stay, also those
     /// of peers whose certificates the new files do not believe ([`kill_acceptors`](Node::kill_acceptors) and
-    /// [`kill_clients`](Node::kill_clients) end those). A SIGHUP does the same, unless `tls.reload_on_sighup` is off.
+    /// [`kill_clients`](Node::kill_clients) end those). A SIGHUP does the same, unless `tls.reload_on_sighup` is off,
+    /// and reads the cookie file again too.
     ///
     /// # Errors
     /// [`TlsError`]: everything is as before.

@@ -1,11 +1,14 @@
-//! Looks after the certificate of a node while it runs: says ahead of time that it ends, and reads new files on SIGHUP.
+//! Looks after the certificate of a node while it runs: says ahead of time that it ends, and reads new files on SIGHUP,
+//! that of the cookies among them.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use farcall_proto::link::handshake::{Cookie, KeyIds};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::context::Context;
+use crate::cookie::{CookieFile, CookieFileError};
 use crate::tls::{Tls, TlsError, span};
 
 /// How often the end of the certificate is looked at.
@@ -29,29 +32,51 @@ pub(super) fn certificates(context: &Arc<Context>) {
 }
 
 async fn watch_end(context: Weak<Context>) {
-    let mut looks = 0;
+    let (mut told, mut looks) = (None, 0);
     while let Some(context) = context.upgrade().filter(|context| !context.is_draining()) {
-        if looks % WARN_EVERY == 0 {
+        let end = context.tls.as_ref().and_then(|tls| End::of(tls, context.config.tls.expiry_warning));
+        // At once when it gets worse, and then again and again.
+        if end.is_some() && (end != told || looks % WARN_EVERY == 0) {
             warn_of_end(&context);
+            looks = 0;
         }
-        looks = looks.wrapping_add(1);
+        told = end;
+        looks += 1;
         drop(context);
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
+/// What has to be said of the end of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Soon,
+    Over,
+}
+
+impl End {
+    fn of(tls: &Tls, soon: Duration) -> Option<Self> {
+        match tls.expires_in()? {
+            Duration::ZERO => Some(Self::Over),
+            left => (left <= soon).then_some(Self::Soon),
+        }
+    }
+}
+
 /// Says when the certificate ends, if that is soon.
 fn warn_of_end(context: &Context) {
-    let Some(left) = context.tls.as_ref().and_then(Tls::expires_in) else { return };
-    let soon = context.config.tls.expiry_warning;
-    let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
-    if left.is_zero() {
-        log::error!(
+    let Some(tls) = &context.tls else { return };
+    match End::of(tls, context.config.tls.expiry_warning) {
+        Some(End::Over) => log::error!(
             target: "farcall", node:% = context.name;
             "the certificate has ended: peers refuse new connections. `farcall cert node` makes a new one"
-        );
-    } else if left <= soon {
-        log::warn!(target: "farcall", node:% = context.name; "the certificate ends in {}", span(seconds));
+        ),
+        Some(End::Soon) => {
+            let left = tls.expires_in().unwrap_or_default();
+            let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+            log::warn!(target: "farcall", node:% = context.name; "the certificate ends in {}", span(seconds));
+        }
+        None => {}
     }
 }
 
@@ -62,12 +87,17 @@ async fn reload_on_sighup(context: Weak<Context>, mut hangups: tokio::signal::un
             () = drained.drained() => return,
             received = hangups.recv() => if received.is_none() { return },
         }
-        // The error is in the log; the old files stay in use.
-        let _ = reload(&drained).await;
+        // An error is in the log; what was read before stays in use.
+        if drained.tls.as_ref().is_some_and(Tls::is_from_files) {
+            let _ = reload(&drained).await;
+        }
+        if drained.cookie_file.is_some() {
+            let _ = reload_cookies(&drained).await;
+        }
     }
 }
 
-/// Reads the files again, away from the arbiter.
+/// Reads the files of TLS again, away from the arbiter.
 pub(super) async fn reload(context: &Arc<Context>) -> Result<(), TlsError> {
     let own = context.clone();
     let read = move || match &own.tls {
@@ -88,4 +118,25 @@ pub(super) async fn reload(context: &Arc<Context>) -> Result<(), TlsError> {
         ),
     }
     result
+}
+
+/// Reads the cookie file again, away from the arbiter.
+pub(super) async fn reload_cookies(context: &Context) -> Result<(), CookieFileError> {
+    let path = context.cookie_file.clone().ok_or(CookieFileError::NoFile)?;
+    let read = tokio::task::spawn_blocking(move || CookieFile::load(&path)).await;
+    match read.unwrap_or(Err(CookieFileError::NoFile)) {
+        Ok(keyring) => {
+            let ids = KeyIds(keyring.cookies().map(Cookie::key_id).collect());
+            log::info!(target: "farcall", node:% = context.name, keys:% = ids; "the cookie file is read again");
+            context.set_keyring(keyring);
+            Ok(())
+        }
+        Err(error) => {
+            log::error!(
+                target: "farcall", node:% = context.name;
+                "the cookie file is not used, the old cookies stay: {error}"
+            );
+            Err(error)
+        }
+    }
 }

@@ -19,13 +19,13 @@ use crate::config::TlsConfig;
 /// certificates. All of it is PEM.
 ///
 /// ```no_run
-/// # fn secret(name: &str) -> Vec<u8> { unimplemented!() }
-/// use farcall::{Node, TlsMaterial};
+/// # fn secret(name: &str) -> Vec<u8> { std::fs::read(name).unwrap() }
+/// use farcall::{Driver, Node, TlsMaterial};
 ///
 /// let material = TlsMaterial::new()
 ///     .identity(&secret("node.pem"), &secret("node-key.pem"))?
 ///     .authority(&secret("ca.pem"))?;
-/// let node = Node::builder("alpha@10.0.0.1").tls(material);
+/// let node = Node::builder("alpha@10.0.0.1").driver(Driver::Tls).tls(material);
 /// # Ok::<(), farcall::TlsError>(())
 /// ```
 #[derive(Default)]
@@ -204,8 +204,13 @@ pub(super) fn malformed(source_name: &str, what: &'static str, reason: String) -
 }
 
 fn items<T: PemObject>(named: &str, what: &'static str, pem: &[u8]) -> Result<Vec<T>, TlsError> {
-    let items = T::pem_slice_iter(pem).take(TlsMaterial::ITEMS_MAX).collect::<Result<Vec<_>, _>>();
+    let items = T::pem_slice_iter(pem).take(TlsMaterial::ITEMS_MAX + 1).collect::<Result<Vec<_>, _>>();
     match items {
+        // Those behind the limit must not be left out in silence: one may be a list of revoked certificates.
+        Ok(items) if items.len() > TlsMaterial::ITEMS_MAX => {
+            let reason = format!("there are more than {} in it", TlsMaterial::ITEMS_MAX);
+            Err(malformed(named, what, reason))
+        }
         Ok(items) if items.is_empty() => Err(TlsError::Empty { source_name: named.to_owned(), what }),
         Ok(items) => Ok(items),
         Err(error) => Err(malformed(named, what, error.to_string())),

@@ -74,6 +74,11 @@ impl Tls {
         Ok(Self { node, cluster, config, from_files, loaded })
     }
 
+    /// Whether there are files to be read again.
+    pub(crate) fn is_from_files(&self) -> bool {
+        self.from_files
+    }
+
     /// Reads the files again; handshakes from now on use them. After an error everything is as before.
     pub(crate) fn reload(&self) -> Result<(), TlsError> {
         if !self.from_files {

@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use farcall::error::{Failure, NotSent};
 use farcall::prelude::*;
-use farcall::{Cookie, Driver, Keyring};
+use farcall::{Cookie, CookieFileError, Driver, Keyring};
 use farcall_proto::identity;
 use rcgen::SanType;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::fixture::{Add, PhoneBook, Total, builder, cookie, driver, eventually, nodes, pair, target};
+use crate::fixture::{
+    Add, PhoneBook, Total, any_port, builder, cookie, driver, eventually, nodes, pair, target,
+};
 use crate::pki::authority;
 use crate::proxy::Proxy;
 
@@ -75,6 +77,38 @@ async fn a_cookie_is_rotated_while_everything_runs() {
     reconnect(&alpha, &beta).await;
     let error = alpha.call(&target(&beta), "counter", Total).await.unwrap_err();
     assert!(refused_in_the_handshake(&error), "{error}");
+}
+
+#[actix::test]
+async fn a_cookie_file_is_read_again_on_demand_and_a_broken_one_changes_nothing() {
+    let folder = std::env::temp_dir().join(format!("farcall-cookies-{}-{:?}", std::process::id(), driver()));
+    let path = folder.join("cookie");
+    let plain = |name: &str| Node::builder(name).listen([any_port()]).cookie_file(&path).driver(Driver::Tcp);
+    let beta = plain("beta@127.0.0.1").start().await.unwrap();
+    beta.register("counter", actix::Actor::start(crate::fixture::Counter::default())).unwrap().keep();
+    let at = beta.listening_on()[0].to_string();
+    let alpha = plain("alpha@127.0.0.1").node("beta@127.0.0.1", at).start().await.unwrap();
+    assert!(alpha.call(&target(&beta), "counter", Total).await.is_ok());
+    std::fs::write(&path, "short\n").unwrap();
+    let refused = alpha.reload_cookies().await.unwrap_err();
+    assert!(matches!(refused, CookieFileError::Line { line: 1, .. }), "{refused}");
+    reconnect(&alpha, &beta).await;
+    assert!(alpha.call(&target(&beta), "counter", Total).await.is_ok(), "the old one is still in use");
+    std::fs::write(&path, "a new cookie of 32 bytes or more\n").unwrap();
+    alpha.reload_cookies().await.unwrap();
+    assert!(alpha.call(&target(&beta), "counter", Total).await.is_ok(), "what is up stays up");
+    reconnect(&alpha, &beta).await;
+    let error = alpha.call(&target(&beta), "counter", Total).await.unwrap_err();
+    assert!(refused_in_the_handshake(&error), "{error}");
+    beta.reload_cookies().await.unwrap();
+    let in_time = Instant::now() + Duration::from_secs(5);
+    while alpha.call(&target(&beta), "counter", Total).await.is_err() {
+        assert!(Instant::now() < in_time, "both have the new one");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    let given = builder("gamma").start().await.unwrap();
+    assert!(matches!(given.reload_cookies().await, Err(CookieFileError::NoFile)));
 }
 
 async fn reconnect(alpha: &Node, beta: &Node) {
