@@ -90,9 +90,21 @@ impl SharedStream {
     }
 }
 
+/// Hands bytes to the kernel without asking the reactor whether there is room: the arbiter that runs it may be the one
+/// that is busy, and may never have looked at this socket yet.
+pub(crate) fn send_now(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    SockRef::from(stream).send_with_flags(bytes, NO_SIGNAL)
+}
+
+/// `MSG_NOSIGNAL`: a peer that is gone is an error and no signal, whatever the program does with SIGPIPE.
+#[cfg(target_os = "linux")]
+const NO_SIGNAL: i32 = 0x4000;
+#[cfg(not(target_os = "linux"))]
+const NO_SIGNAL: i32 = 0;
+
 impl Beats for OwnedWriteHalf {
     fn try_beat(&self, tick: &[u8]) -> Vec<u8> {
-        match self.try_write(tick) {
+        match send_now(self.as_ref(), tick) {
             Ok(written) if written > 0 => tick.get(written..).unwrap_or_default().to_vec(),
             _ => Vec::new(),
         }

@@ -19,6 +19,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::io::poll_read_buf;
 
 use crate::heartbeat::Beats;
+use crate::socket::send_now;
 
 /// A TLS session over a socket.
 ///
@@ -225,8 +226,12 @@ impl Session {
 
     /// Hands records to the kernel until it takes no more; true if it has them all.
     fn flush(&mut self, socket: &OwnedWriteHalf) -> io::Result<bool> {
+        self.flush_by(|unsent| socket.try_write(unsent))
+    }
+
+    fn flush_by(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<bool> {
         while let Some(unsent) = self.out.get(self.sent..).filter(|unsent| !unsent.is_empty()) {
-            match socket.try_write(unsent) {
+            match write(unsent) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(bytes) => self.sent += bytes,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -326,7 +331,7 @@ impl Beats for Shared {
         if session.out.is_empty() && !session.goodbye {
             let sealed = session.tls.writer().write_all(tick).and_then(|()| session.collect());
             if sealed.is_ok() {
-                let _ = session.flush(&self.socket);
+                let _ = session.flush_by(|unsent| send_now(self.socket.as_ref(), unsent));
             }
         }
         Vec::new()

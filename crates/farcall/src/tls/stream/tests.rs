@@ -245,6 +245,20 @@ async fn a_tick_goes_between_batches_and_never_into_one_or_behind_a_farewell() {
 }
 
 #[tokio::test]
+async fn a_tick_goes_out_although_the_reactor_has_not_looked_at_the_socket_yet() {
+    let (stream, mut peer) = pair().await;
+    let (socket, session, incoming) = stream.take_apart().unwrap();
+    // As a connection that comes from the door, and whose first request keeps the arbiter busy.
+    let socket = TcpStream::from_std(socket.into_std().unwrap()).unwrap();
+    let stream = TlsStream::put_together(socket, session, incoming);
+    stream.beats().upgrade().unwrap().try_beat(b"tick");
+    let mut wire = [0; 64];
+    peer.socket.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+    let bytes = peer.socket.read(&mut wire).unwrap();
+    assert_eq!(peer.open(&wire[..bytes]), b"tick");
+}
+
+#[tokio::test]
 async fn a_tick_that_the_kernel_does_not_take_is_not_counted_as_the_writers() {
     let (mut stream, peer) = pair().await;
     let beats = stream.beats().upgrade().unwrap();
