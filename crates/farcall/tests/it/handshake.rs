@@ -46,8 +46,8 @@ async fn a_wrong_cookie_on_either_side_is_refused_and_nothing_runs() {
         }
         assert_eq!(answers.call(&target(answers), "counter", Total).await.unwrap(), 0);
         assert!(asks.nodes().is_empty());
-        let failed = answers.metrics().handshakes_failed;
-        assert!(failed >= 2, "{failed} failures are counted at {answers:?}");
+        // Whoever is refused may know it before it is counted.
+        eventually("both failures are counted", || answers.metrics().handshakes_failed >= 2).await;
     }
 }
 
