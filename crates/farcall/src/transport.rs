@@ -155,6 +155,8 @@ where
             written: self.written,
             stalled_since: self.stalled_since,
             reading_paused: self.paused.is_some(),
+            // A timer fires when the reactor has looked at the socket, and what it found was read before this.
+            looked_at: Some(self.armed),
         }
     }
 
@@ -285,8 +287,9 @@ where
         next
     }
 
-    /// Does what is due. A timer that fired tells more than the clock: the reactor has looked at the socket since, so
-    /// what had come was read before this. A busy arbiter must not take its own silence for the peer's.
+    /// Does what is due. A timer that fired tells more than the clock: the reactor has looked at the socket at that
+    /// time, so what had come until then was read before this. It may have fired long ago, before a handler kept the
+    /// arbiter busy; a busy arbiter must not take its own silence for the peer's.
     fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), LossCause>> {
         let next = self.next_timeout();
         if next < self.armed {
@@ -477,6 +480,27 @@ mod tests {
         fn suspended(&mut self, _: Instant) -> Option<Duration> {
             None
         }
+    }
+
+    #[actix::test]
+    async fn a_timer_that_fired_before_the_arbiter_was_busy_tells_nothing_of_what_came_meanwhile() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        let tick = Duration::from_millis(200);
+        let side = Taker(Liveness::new(tick, 4, tick, tick * 100, Instant::now()));
+        let mut pump = Pump::new(stream, side, BytesMut::new(), None);
+        let mut poll = async || std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut pump).poll(cx))).await;
+        assert!(poll().await.is_pending());
+        // The reactor has its turn, the timer of the first tick fires, and nobody gets to the pump.
+        tokio::time::sleep(tick / 2).await;
+        peer.write_all(b"alive").unwrap();
+        std::thread::sleep(tick * 2);
+        let polled = poll().await;
+        assert!(polled.is_pending(), "{polled:?}");
+        tokio::time::sleep(tick / 4).await;
+        let polled = poll().await;
+        assert!(polled.is_pending(), "it has read by now: {polled:?}");
     }
 
     #[actix::test]

@@ -28,6 +28,8 @@ pub struct IoState {
     pub stalled_since: Option<Instant>,
     /// Reading is paused by our own back-pressure: silence proves nothing.
     pub reading_paused: bool,
+    /// When it was last known that nothing waited in the socket; none if that is now. What came since proves nothing yet.
+    pub looked_at: Option<Instant>,
 }
 
 impl Liveness {
@@ -88,7 +90,8 @@ impl Liveness {
             // What the peer sends meanwhile waits in the socket; judge it from when reading goes on.
             self.last_in = now;
         }
-        if now.saturating_duration_since(self.last_in) >= self.silence_max {
+        let looked_at = io.looked_at.map_or(now, |looked_at| looked_at.min(now));
+        if looked_at.saturating_duration_since(self.last_in) >= self.silence_max {
             return Err(LossCause::Silent { for_ms: self.silence_max.as_millis() });
         }
         let stalled = io.stalled_since.is_some_and(|since| now >= since + self.write_stall_max);
@@ -128,6 +131,19 @@ mod tests {
             liveness.sent(due + tick);
             assert_eq!(liveness.suspended(due + tick), None);
         }
+    }
+
+    #[test]
+    fn silence_is_judged_by_when_the_socket_was_looked_at_and_not_by_when_somebody_has_time_to_think_of_it() {
+        let (start, tick) = (Instant::now(), Duration::from_secs(4));
+        let mut liveness = Liveness::new(tick, 4, tick, tick * 3, start);
+        let at = |looked_at| IoState { looked_at: Some(looked_at), ..IoState::default() };
+        let (early, late) = (start + tick / 4, start + 2 * tick);
+        assert_eq!(liveness.handle_timeout(late, &at(early)), Ok(true), "the tick is due all the same");
+        assert!(liveness.poll_timeout(&at(early)) <= late, "and it is looked at again at once");
+        assert!(matches!(liveness.handle_timeout(late, &at(late)), Err(LossCause::Silent { .. })));
+        let mut liveness = Liveness::new(tick, 4, tick, tick * 3, start);
+        assert!(liveness.handle_timeout(start + tick, &at(late)).is_err(), "nobody looks from the future");
     }
 
     #[test]

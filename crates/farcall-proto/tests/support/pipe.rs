@@ -111,7 +111,12 @@ impl Pipe {
 
     /// What the writer of this pipe and the reader of the other one know.
     pub fn io(&self, other: &Self) -> IoState {
-        IoState { written: self.written, stalled_since: self.stalled_since, reading_paused: other.paused }
+        IoState {
+            written: self.written,
+            stalled_since: self.stalled_since,
+            reading_paused: other.paused,
+            looked_at: None,
+        }
     }
 
     /// Loses everything that has not arrived, but for its first `keep` bytes.
