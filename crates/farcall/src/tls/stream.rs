@@ -158,10 +158,14 @@ impl TlsStream {
             self.opened += session.tls.read_tls(&mut unopened)?;
             let processed = session.tls.process_new_packets();
             if session.tls.wants_write() {
-                // An alert that says why, or the answer to a new key.
+                // An alert that says why, or the answer to a new key. Behind records of the writer it waits for the
+                // writer: what reached the kernel from here would not be told if the connection ends now.
+                let alone = session.sealed.is_empty();
                 session.collect()?;
-                // What goes wrong with it is found out by whoever writes; why the session ended is worth more here.
-                let _ = session.flush(&self.shared.socket);
+                if alone {
+                    // What goes wrong with it is found out by whoever writes; why the session ended is worth more here.
+                    let _ = session.flush(&self.shared.socket);
+                }
             }
             self.broken = processed.err();
         }
@@ -225,17 +229,30 @@ impl Session {
 
     /// Hands records to the kernel until it takes no more; true if it has them all.
     fn flush(&mut self, socket: &OwnedWriteHalf) -> io::Result<bool> {
+        self.flush_to(|unsent| socket.try_write(unsent))
+    }
+
+    /// What was taken before an error counts as done: the peer may have read it.
+    fn flush_to(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<bool> {
+        let mut failed = None;
         while let Some(unsent) = self.out.get(self.sent..).filter(|unsent| !unsent.is_empty()) {
-            match socket.try_write(unsent) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(bytes) => self.sent += bytes,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
+            match write(unsent) {
+                Ok(0) => failed = Some(io::ErrorKind::WriteZero.into()),
+                Ok(bytes) => {
+                    self.sent += bytes;
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => failed = Some(error),
             }
+            break;
         }
         while let Some(sealed) = self.sealed.front().filter(|sealed| sealed.end <= self.sent) {
             self.done += sealed.plain;
             self.sealed.pop_front();
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         let all = self.sent == self.out.len();
         if all {
@@ -285,12 +302,14 @@ impl AsyncWrite for TlsStream {
                 }
                 session.seal(bytes)?;
             }
-            session.flush(&shared.socket)?;
+            let flushed = session.flush(&shared.socket);
             let done = std::mem::take(&mut session.done);
             drop(session);
             if done > 0 {
+                // An error meets the next write again.
                 return Poll::Ready(Ok(done));
             }
+            flushed?;
             let stream: &TcpStream = shared.socket.as_ref();
             ready!(stream.poll_write_ready(cx))?;
         }
