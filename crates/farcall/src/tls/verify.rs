@@ -25,6 +25,10 @@ use super::error::TlsError;
 use super::facts::Facts;
 use super::material::{TlsMaterial, malformed};
 
+/// The most certificates between one and its authority. Each may cost whoever looks a signature, and no path that is
+/// believed is longer.
+const BETWEEN_MAX: usize = 8;
+
 /// The authorities that are believed, and what they have revoked.
 pub(super) struct Chain {
     anchors: Vec<TrustAnchor<'static>>,
@@ -68,6 +72,9 @@ impl Chain {
         now: UnixTime,
         usage: KeyUsage,
     ) -> Result<(), Error> {
+        if between.len() > BETWEEN_MAX {
+            return Err(Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(LongChain)))));
+        }
         let lists: Vec<&CertRevocationList<'_>> = self.revoked.iter().collect();
         // An authority without a list has revoked nothing; an old list still says what it says.
         let revocation = RevocationOptionsBuilder::new(&lists)
@@ -117,6 +124,11 @@ fn refused(error: webpki::Error) -> Error {
         error => CertificateError::Other(OtherError(Arc::new(error))),
     })
 }
+
+/// A stranger's way to have many signatures looked at.
+#[derive(Debug, thiserror::Error)]
+#[error("there are more than {BETWEEN_MAX} certificates between it and its authority")]
+struct LongChain;
 
 /// The certificate is good, and for somebody else.
 #[derive(Debug, thiserror::Error)]
@@ -231,6 +243,30 @@ mod tests {
     };
 
     use super::*;
+
+    #[test]
+    fn a_chain_of_more_certificates_than_any_needs_is_refused_before_a_signature_is_looked_at() {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let key = KeyPair::generate().unwrap();
+        let authority = params.self_signed(&key).unwrap();
+        let issuer = Issuer::new(params, key);
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::default().signed_by(&key, &issuer).unwrap();
+        let material = TlsMaterial::new().authority(authority.pem().as_bytes()).unwrap();
+        let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
+        let chain = Chain::new(&material, algorithms).unwrap();
+        let checked = |between: &[CertificateDer<'_>]| {
+            chain.check(certificate.der(), between, UnixTime::now(), KeyUsage::client_auth())
+        };
+        let between = vec![authority.der().clone(); BETWEEN_MAX + 1];
+        checked(&between[1..]).unwrap();
+        let Err(Error::InvalidCertificate(CertificateError::Other(OtherError(why)))) = checked(&between)
+        else {
+            panic!("it is looked at");
+        };
+        assert!(why.to_string().contains("more than 8 certificates between"), "{why}");
+    }
 
     #[test]
     fn of_two_lists_of_an_authority_the_newer_one_counts_in_whichever_order_they_are_given() {
