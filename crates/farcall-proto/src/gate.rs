@@ -65,8 +65,8 @@ pub enum Leaving {
     /// Its peer proved who it is, even if it was then declined: the tokens are given back, and the failed handshakes of its
     /// source are forgotten.
     Proved,
-    /// Its peer closed it and had not said a byte, as a health check does: nothing was worked out for it, and the tokens
-    /// are given back.
+    /// Its peer closed it soon and had not said a byte, as a health check does: nothing was worked out for it, and the
+    /// tokens are given back.
     Silent,
     /// Nothing is to be held against its peer, and there was work with it: the tokens stay spent, and that is all.
     Gone,

@@ -79,16 +79,24 @@ fn has_scheme(uri: &str) -> bool {
 }
 
 /// What stands behind the `@`, without the port it may end in and without brackets.
+///
+/// All of it if it has another form: whoever is believed on one host could otherwise put anything behind that, and pass
+/// for a node of `*.example` as `web@its.own.host:.example`.
 pub fn host_without_port(node: &NodeName) -> &str {
     let host = node.host();
-    if let Some((inner, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return inner;
+    if let Some((inner, behind)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return if behind.is_empty() || behind.strip_prefix(':').is_some_and(is_port) { inner } else { host };
     }
     match host.split_once(':') {
         // A second colon makes it an IPv6 address, which has no port without brackets.
-        Some((name, port)) if !port.contains(':') => name,
+        Some((name, port)) if is_port(port) => name,
         _ => host,
     }
+}
+
+/// Digits, as many as a port may have.
+fn is_port(text: &str) -> bool {
+    (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Percent-encodes what is neither unreserved in a URI (RFC 3986, 2.3) nor allowed here besides.
@@ -192,6 +200,26 @@ mod tests {
             !with_hosts(&["10.0.0.2"], &[]).vouches_for("any", &node("a@10.0.0.2")),
             "an address is no name"
         );
+    }
+
+    #[test]
+    fn nothing_but_a_port_may_stand_behind_a_host() {
+        let names = with_hosts(&["web.example"], &["10.0.0.2", "::1"]);
+        for host in ["web.example:5370", "10.0.0.2:1", "[::1]", "[::1]:65535"] {
+            assert!(names.vouches_for("any", &node(&format!("a@{host}"))), "{host}");
+        }
+        for host in [
+            "web.example:",
+            "web.example:.other",
+            "web.example:5370.other",
+            "web.example:123456",
+            "10.0.0.2:.other",
+            "[::1].other",
+            "[::1]:.other",
+            "[web.example].other",
+        ] {
+            assert!(!names.vouches_for("any", &node(&format!("a@{host}"))), "{host}");
+        }
     }
 
     #[test]

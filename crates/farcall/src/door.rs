@@ -11,7 +11,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_rt::ArbiterHandle;
 use farcall_proto::gate::{Leaving, Pass};
@@ -149,7 +149,7 @@ async fn greet(
     } else {
         Admission::Open
     };
-    let limit = context.config.handshake_timeout;
+    let (begun, limit) = (Instant::now(), context.config.handshake_timeout);
     let handshake = handshaking::respond(stream, driver, context, admission);
     // Held until the end: whoever sees its connection closed is not counted any more.
     tokio::pin!(handshake);
@@ -158,7 +158,7 @@ async fn greet(
             visitor.leave(Leaving::Proved);
             return arrived(proven, from, driver, context);
         }
-        Ok(Err(error)) => (verdict(&error), error.reason(), error.to_string()),
+        Ok(Err(error)) => (verdict(&error, begun.elapsed()), error.reason(), error.to_string()),
         Err(_) => (Leaving::Failed, "handshake_timeout", format!("no handshake within {limit:?}")),
     };
     visitor.leave(how);
@@ -171,10 +171,14 @@ async fn greet(
     None
 }
 
-fn verdict(error: &Error) -> Leaving {
+/// A health check closes at once. Whoever holds a place and says nothing for longer is no better than one that says
+/// nothing until the deadline, and could else hold it for ever by coming back just before that.
+const SILENT_MAX: Duration = Duration::from_millis(500);
+
+fn verdict(error: &Error, after: Duration) -> Leaving {
     match error {
         error if error.is_of_one_of_us() => Leaving::Proved,
-        error if error.is_silent() => Leaving::Silent,
+        error if error.is_silent() && after <= SILENT_MAX => Leaving::Silent,
         error if error.is_harmless() => Leaving::Gone,
         _ => Leaving::Failed,
     }

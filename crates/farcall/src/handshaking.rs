@@ -186,9 +186,10 @@ fn terms(context: &Context, channel: Option<&Channel>) -> Result<(Keyring, Chann
 }
 
 /// The first bytes of a TLS record, read as the length of a frame, are longer than any: without TLS, that is what they
-/// are.
+/// are. And whoever shook hands within TLS has not been silent: that was work.
 fn explained(error: Error, driver: Driver) -> Error {
     match error {
+        Error::Closed { .. } if driver == Driver::Tls => Error::Closed { silent: false },
         Error::Protocol(HandshakeError::FrameTooLarge { bytes, .. })
             if driver == Driver::Tcp && is_tls_record(bytes) =>
         {

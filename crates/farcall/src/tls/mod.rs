@@ -91,8 +91,12 @@ impl Tls {
 
     /// Handshakes from now on use this. After an error everything is as before.
     pub(crate) fn replace(&self, material: TlsMaterial) -> Result<(), TlsError> {
-        let loaded = Loaded::new(material, &self.config, &self.node, &self.cluster)?;
-        *self.loaded.write() = Arc::new(loaded);
+        let fresh = Loaded::new(material, &self.config, &self.node, &self.cluster)?;
+        let mut loaded = self.loaded.write();
+        if fresh.server.is_none() && loaded.server.is_some() {
+            return Err(missing("tls.certificate", "whoever had one may be listening for TLS with it"));
+        }
+        *loaded = Arc::new(fresh);
         Ok(())
     }
 

@@ -159,10 +159,14 @@ impl TlsStream {
             self.opened += session.tls.read_tls(&mut unopened)?;
             let processed = session.tls.process_new_packets();
             if session.tls.wants_write() {
-                // An alert that says why, or the answer to a new key.
+                // An alert that says why, or the answer to a new key. Behind records of the writer it waits for the
+                // writer: what reached the kernel from here would not be told if the connection ends now.
+                let alone = session.sealed.is_empty();
                 session.collect()?;
-                // What goes wrong with it is found out by whoever writes; why the session ended is worth more here.
-                let _ = session.flush(&self.shared.socket);
+                if alone {
+                    // What goes wrong with it is found out by whoever writes; why the session ended is worth more here.
+                    let _ = session.flush(&self.shared.socket);
+                }
             }
             self.broken = processed.err();
         }
@@ -226,21 +230,30 @@ impl Session {
 
     /// Hands records to the kernel until it takes no more; true if it has them all.
     fn flush(&mut self, socket: &OwnedWriteHalf) -> io::Result<bool> {
-        self.flush_by(|unsent| socket.try_write(unsent))
+        self.flush_to(|unsent| socket.try_write(unsent))
     }
 
-    fn flush_by(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<bool> {
+    /// What was taken before an error counts as done: the peer may have read it.
+    fn flush_to(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<bool> {
+        let mut failed = None;
         while let Some(unsent) = self.out.get(self.sent..).filter(|unsent| !unsent.is_empty()) {
             match write(unsent) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(bytes) => self.sent += bytes,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
+                Ok(0) => failed = Some(io::ErrorKind::WriteZero.into()),
+                Ok(bytes) => {
+                    self.sent += bytes;
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => failed = Some(error),
             }
+            break;
         }
         while let Some(sealed) = self.sealed.front().filter(|sealed| sealed.end <= self.sent) {
             self.done += sealed.plain;
             self.sealed.pop_front();
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         let all = self.sent == self.out.len();
         if all {
@@ -290,12 +303,14 @@ impl AsyncWrite for TlsStream {
                 }
                 session.seal(bytes)?;
             }
-            session.flush(&shared.socket)?;
+            let flushed = session.flush(&shared.socket);
             let done = std::mem::take(&mut session.done);
             drop(session);
             if done > 0 {
+                // An error meets the next write again.
                 return Poll::Ready(Ok(done));
             }
+            flushed?;
             let stream: &TcpStream = shared.socket.as_ref();
             ready!(stream.poll_write_ready(cx))?;
         }
@@ -331,7 +346,7 @@ impl Beats for Shared {
         if session.out.is_empty() && !session.goodbye {
             let sealed = session.tls.writer().write_all(tick).and_then(|()| session.collect());
             if sealed.is_ok() {
-                let _ = session.flush_by(|unsent| send_now(self.socket.as_ref(), unsent));
+                let _ = session.flush_to(|unsent| send_now(self.socket.as_ref(), unsent));
             }
         }
         Vec::new()

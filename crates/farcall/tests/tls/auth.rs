@@ -5,8 +5,8 @@ use farcall::{Driver, Keyring, Node, NodeBuilder, TlsMaterial};
 
 use crate::by_hand::{Manner, binding, client_config, introduce, session_to};
 use crate::fixture::{
-    Book, any_port, bare, cookie, eventually, handshake_failure, meets, other_cookie, says, secure, started,
-    target,
+    Book, Total, any_port, bare, cookie, eventually, handshake_failure, meets, other_cookie, says, secure,
+    started, target,
 };
 use crate::log_lines;
 use crate::pem_files::PemFiles;
@@ -88,6 +88,10 @@ async fn with_the_cookie_alone_nobody_is_asked_for_a_certificate_and_any_name_go
     let alpha = bare("alpha@127.0.0.1").driver(Driver::Tls).tls(material.clone());
     let alpha = started(with_auth(alpha, Auth::Cookie), &book).await;
     assert!(meets(&alpha, &beta).await);
+    // One that listens keeps a certificate: its peers would be refused, and delayed, for its own fault.
+    let error = beta.set_tls(material.clone()).unwrap_err().to_string();
+    assert!(error.contains("tls.certificate is not set"), "{error}");
+    assert!(alpha.call(&target(&beta).with_key(1), "counter", Total).await.is_ok());
     // By hand: no certificate, and a name of its own choice.
     let name = "anybody@203.0.113.7";
     let mut session =

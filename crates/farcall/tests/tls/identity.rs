@@ -42,7 +42,9 @@ async fn show_to_both(identity: &Identity, (why, alert): Refusal, revoked: &[&Id
     let told = dial_badly(answers.listening_on()[0], config).await;
     assert!(told.to_string().contains(alert), "told {told}, and it should be {alert}");
     says(&answers, why).await;
-    assert_eq!((answers.metrics().handshakes_failed, answers.inbound().len()), (1, 0));
+    // Nodes of other tests have this name too and may have said it.
+    eventually("it has failed", || answers.metrics().handshakes_failed == 1).await;
+    assert!(answers.inbound().is_empty());
 
     book.put_tls(EVE, impostor(server_config(identity, &Manner::default()), EVE).await);
     let asks = believer("asks@127.0.0.1", &book, revoked).await;

@@ -8,8 +8,9 @@ use farcall::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::by_hand::SOON;
+use crate::by_hand::{Manner, SOON, client_config, session_to};
 use crate::fixture::{Book, connects, eventually, meets, says, secure, started};
+use crate::pki::authority;
 
 /// A node that limits every source as `change` says.
 async fn limiting(name: &str, change: impl FnOnce(&mut Config)) -> Node {
@@ -228,6 +229,44 @@ async fn only_so_many_sources_are_remembered() {
         assert!((1..=4).contains(&sources), "{sources} are remembered");
     }
     assert_eq!(node.metrics().stranger_sources, 4);
+}
+
+#[actix::test]
+async fn whoever_closes_at_once_without_a_word_is_no_failure_and_whoever_lingers_is_one() {
+    let node = limiting("lingers@127.0.0.1", |config| {
+        (config.strangers.delay_min, config.strangers.delay_max) = (SOON, SOON);
+        (config.strangers.half_open_per_source_max, config.strangers.accept_rate_per_source) = (2, 2);
+    })
+    .await;
+    for _ in 0..6 {
+        assert!(is_let_in(&node, 2).await, "a health check");
+    }
+    let lingers = from(3, node.listening_on()[0]).await;
+    eventually("it is in", || node.metrics().half_open == 1).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    drop(lingers);
+    eventually("it is out", || node.metrics().half_open == 0).await;
+    assert!(!is_let_in(&node, 3).await);
+    says(&node, "its source failed before, and is refused for another").await;
+    assert!(is_let_in(&node, 4).await);
+}
+
+#[actix::test]
+async fn a_handshake_of_tls_is_not_for_nothing_although_no_word_is_said_inside() {
+    let node = limiting("begun@127.0.0.1", |config| {
+        (config.strangers.half_open_per_source_max, config.strangers.accept_rate_per_source) = (4, 4);
+    })
+    .await;
+    let (address, begun) = (node.listening_on()[0], Instant::now());
+    let config = client_config(Some(&authority().identity("eve@127.0.0.1")), &Manner::default());
+    while let Ok(mut session) = session_to(address, config.clone()).await {
+        // It takes leave in good order.
+        let _ = session.shutdown().await;
+        drop(session);
+        assert!(begun.elapsed() < SOON, "it may go on for ever");
+        eventually("it is out", || node.metrics().half_open == 0).await;
+    }
+    assert!(node.metrics().inbound_refused > 0);
 }
 
 #[actix::test]

@@ -162,6 +162,18 @@ async fn a_writer_is_told_of_exactly_the_records_that_the_kernel_has_as_a_whole(
 }
 
 #[tokio::test]
+async fn records_that_the_kernel_took_before_an_error_count_as_written() {
+    let (stream, _peer) = pair().await;
+    let mut session = stream.shared.session.lock();
+    session.seal(&counted(3 * RECORD_BYTES)).unwrap();
+    // Two records and a half, and then the peer is gone.
+    let mut takes = vec![session.sealed[1].end + RECORD_BYTES / 2];
+    let flushed = session.flush_to(|_| takes.pop().ok_or(io::ErrorKind::ConnectionReset.into()));
+    assert_eq!(flushed.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(session.done, 2 * RECORD_BYTES);
+}
+
+#[tokio::test]
 async fn what_was_not_taken_is_offered_again_and_arrives_once_and_in_order() {
     let bytes = counted(3 << 20);
     let (mut stream, peer) = pair().await;
@@ -354,4 +366,29 @@ async fn a_changed_bit_is_an_error_and_nothing_of_its_record_is_read() {
     peer.session.read_tls(&mut &*wire).unwrap();
     let told = peer.session.process_new_packets().unwrap_err();
     assert_eq!(told, rustls::Error::AlertReceived(rustls::AlertDescription::BadRecordMac));
+}
+
+#[tokio::test]
+async fn what_ends_a_session_hands_no_record_to_the_kernel_that_its_writer_is_not_told_of() {
+    let bytes = counted(8 << 20);
+    let (mut stream, mut peer) = pair().await;
+    let told = write_until_pending(&mut stream, &bytes).await;
+    // The kernel has room again, and before the writer is asked again, the peer's side breaks.
+    let (mut wire, mut chunk) = (Vec::new(), [0; 4096]);
+    loop {
+        let count = peer.socket.read(&mut chunk).unwrap();
+        wire.extend_from_slice(&chunk[..count]);
+        let room = stream.shared.socket.writable();
+        if tokio::time::timeout(std::time::Duration::from_millis(10), room).await.is_ok() {
+            break;
+        }
+    }
+    let mut broken = peer.seal(b"bad");
+    *broken.last_mut().unwrap() ^= 1;
+    peer.socket.write_all(&broken).unwrap();
+    stream.read_to_end(&mut Vec::new()).await.unwrap_err();
+    drop(stream);
+    wire.extend(peer.read_wire());
+    let (whole, torn) = records(&wire);
+    assert_eq!(told, whole.len() * RECORD_BYTES, "{torn} bytes of the next one");
 }
