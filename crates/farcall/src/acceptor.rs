@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context as ActorCtx, Handler, Message};
@@ -72,6 +72,8 @@ impl Handler<Stop> for Acceptor {
 #[derive(Debug, Default)]
 pub(crate) struct Acceptors {
     next: AtomicU64,
+    /// Connections on their way from the door to their seat.
+    arriving: AtomicUsize,
     table: Mutex<HashMap<u64, Entry, ahash::RandomState>>,
 }
 
@@ -84,6 +86,17 @@ struct Entry {
 impl Acceptors {
     pub(crate) fn len(&self) -> usize {
         self.table.lock().len()
+    }
+
+    /// Those that are up, and those that are about to be: an arbiter may be too busy to seat them.
+    pub(crate) fn taken(&self) -> usize {
+        self.len() + self.arriving.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection that is on its way to its seat.
+    pub(crate) fn expect_one(self: &Arc<Self>) -> Arriving {
+        self.arriving.fetch_add(1, Ordering::Relaxed);
+        Arriving(self.clone())
     }
 
     /// The peers that are connected, one entry per connection.
@@ -101,6 +114,15 @@ impl Acceptors {
         let entries: Vec<_> = self.table.lock().values().cloned().collect();
         let chosen = entries.iter().filter(|entry| peer.is_none_or(|peer| entry.port.peer() == peer));
         chosen.map(|entry| entry.actor.do_send(Stop)).count()
+    }
+}
+
+/// A connection that has proved itself and has no seat yet, counted while it lives.
+pub(crate) struct Arriving(Arc<Acceptors>);
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.0.arriving.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -141,6 +163,7 @@ pub(crate) struct Arrived {
     pub(crate) established: Established,
     /// What came behind the handshake.
     pub(crate) rest: BytesMut,
+    pub(crate) arriving: Arriving,
 }
 
 /// Takes a connection from the door: its actor begins, on this arbiter.
@@ -149,7 +172,8 @@ pub(crate) fn accept(arrived: Arrived, context: &Arc<Context>, acceptors: &Arc<A
     Acceptor::create(|ctx| {
         let own = ctx.address();
         let work = async move {
-            let Arrived { wire, from, established: Established { peer, params, .. }, rest } = arrived;
+            let Arrived { wire, from, established: Established { peer, params, .. }, rest, arriving } =
+                arrived;
             let wire = match wire.attach() {
                 Ok(wire) => wire,
                 Err(error) => {
@@ -165,7 +189,9 @@ pub(crate) fn accept(arrived: Arrived, context: &Arc<Context>, acceptors: &Arc<A
             let link = AcceptorLink::new(context.limits(), &params, now);
             let port = AnswerPort::new(link, peer, params.compress, context.clone(), now);
             let pump = |dispatch| Pump::new(wire, dispatch, rest, Some(pulse));
-            serve(pump, port, &context, &acceptors, own, Some(from)).await;
+            let seat = Seat::take(&acceptors, &context, port, own);
+            drop(arriving);
+            serve(pump, seat, Some(from)).await;
         };
         Acceptor { work: Some(Box::pin(work)), task: None }
     });
@@ -184,25 +210,19 @@ where
             let link = AcceptorLink::new(context.own_limits(), &params, now);
             let port = AnswerPort::new(link, context.name.clone(), params.compress, context.clone(), now);
             let pump = |dispatch| Pump::new(io, dispatch, BytesMut::new(), None);
-            serve(pump, port, &context, &acceptors, own, None).await;
+            serve(pump, Seat::take(&acceptors, &context, port, own), None).await;
         };
         Acceptor { work: Some(Box::pin(work)), task: None }
     });
 }
 
 /// Serves a connection to its end. `from` is where it came from; nothing for this node's own.
-async fn serve<I>(
-    pump: impl FnOnce(Dispatch) -> Pump<I, Dispatch>,
-    port: Arc<AnswerPort>,
-    context: &Arc<Context>,
-    acceptors: &Arc<Acceptors>,
-    actor: Addr<Acceptor>,
-    from: Option<SocketAddr>,
-) where
+async fn serve<I>(pump: impl FnOnce(Dispatch) -> Pump<I, Dispatch>, seat: Seat, from: Option<SocketAddr>)
+where
     I: AsyncRead + AsyncWrite + Unpin,
 {
     let now = Instant::now();
-    let seat = Seat::take(acceptors, context, port.clone(), actor);
+    let (context, port) = (&seat.context, seat.port.clone());
     let late = context.is_draining();
     if late {
         // The node began to drain while the handshake ran.

@@ -356,11 +356,11 @@ async fn open(context: &Context, node: &NodeName) -> Result<Proven, NotSent> {
             Ok(Ok(proven)) => return Ok(proven),
             Ok(Err(error)) => match pauses.next().filter(|_| error.is_silent()) {
                 // The door of a node that is crowded was closed before anything was said.
-                Some(pause) => {
+                Some(pause) if tokio::time::Instant::now() + pause < deadline => {
                     tokio::time::sleep(pause).await;
                     continue;
                 }
-                None => format!("{node}: {error}"),
+                _ => format!("{node}: {error}"),
             },
             Err(_) => format!("{node} accepted the connection and said nothing useful for {limit:?}"),
         };

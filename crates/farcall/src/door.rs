@@ -21,7 +21,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::acceptor::{self, Acceptors, Arrived};
+use crate::acceptor::{self, Acceptors, Arrived, Arriving};
 use crate::context::Context;
 use crate::driver::Driver;
 use crate::handshaking::{self, Error, Proven};
@@ -55,7 +55,9 @@ impl Door {
             // A name that is being looked up somewhere must not hold up the end.
             runtime.shutdown_background();
         })?;
-        let (context, acceptors, inside) = (context.clone(), acceptors.clone(), actix_rt::Arbiter::current());
+        let on_system = || actix_rt::System::current().arbiter().clone();
+        let inside = actix_rt::Arbiter::try_current().unwrap_or_else(on_system);
+        let (context, acceptors) = (context.clone(), acceptors.clone());
         Ok(Arc::new(Self { context, acceptors, inside, runtime: handle, _open: open }))
     }
 
@@ -139,11 +141,11 @@ async fn greet(
     driver: Driver,
     mut visitor: Visitor,
     context: &Context,
-    acceptors: &Acceptors,
+    acceptors: &Arc<Acceptors>,
 ) -> Option<Arrived> {
     let admission = if context.is_draining() {
         Admission::Draining
-    } else if acceptors.len() >= context.config.acceptors_max {
+    } else if acceptors.taken() >= context.config.acceptors_max {
         context.metrics.inbound_refused.up();
         Admission::Busy
     } else {
@@ -156,7 +158,7 @@ async fn greet(
     let (how, reason, why) = match tokio::time::timeout(limit, handshake.as_mut()).await {
         Ok(Ok(proven)) => {
             visitor.leave(Leaving::Proved);
-            return arrived(proven, from, driver, context);
+            return arrived(proven, from, driver, context, acceptors.expect_one());
         }
         Ok(Err(error)) => (verdict(&error, begun.elapsed()), error.reason(), error.to_string()),
         Err(_) => (Leaving::Failed, "handshake_timeout", format!("no handshake within {limit:?}")),
@@ -184,14 +186,20 @@ fn verdict(error: &Error, after: Duration) -> Leaving {
     }
 }
 
-fn arrived(proven: Proven, from: SocketAddr, driver: Driver, context: &Context) -> Option<Arrived> {
+fn arrived(
+    proven: Proven,
+    from: SocketAddr,
+    driver: Driver,
+    context: &Context,
+    arriving: Arriving,
+) -> Option<Arrived> {
     let Proven { wire, established, rest } = proven;
     log::debug!(
         target: "farcall", node:% = context.name, peer:% = established.peer, from:% = from, driver:% = driver,
         key:% = established.key_id; "accepted"
     );
     match wire.detach() {
-        Ok(wire) => Some(Arrived { wire, from, established, rest }),
+        Ok(wire) => Some(Arrived { wire, from, established, rest, arriving }),
         Err(error) => {
             log::error!(target: "farcall", node:% = context.name, from:% = from; "cannot hand over a connection: {error}");
             None

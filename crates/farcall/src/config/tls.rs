@@ -113,6 +113,7 @@ pub struct TlsConfig {
     /// The oldest version of TLS that is spoken.
     pub version_min: TlsVersion,
     /// Reads the files again, and the cookie file, when the process gets a SIGHUP. Without TLS no signal is handled.
+    /// The node takes the signal over for good: it does not end the process any more, also after a shutdown.
     pub reload_on_sighup: bool,
     /// Warns in the log, once a day, when the certificate ends within this.
     #[serde(deserialize_with = "units::duration")]

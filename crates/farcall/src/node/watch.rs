@@ -20,7 +20,8 @@ const WARN_EVERY: u32 = 24;
 pub(super) fn certificates(context: &Arc<Context>) {
     let weak = Arc::downgrade(context);
     actix_rt::spawn(watch_end(weak.clone()));
-    if context.config.tls.reload_on_sighup {
+    let has_files = context.cookie_file.is_some() || context.tls.as_ref().is_some_and(Tls::is_from_files);
+    if context.config.tls.reload_on_sighup && has_files {
         // Before the node has started: from then on the signal must not end the process.
         match signal(SignalKind::hangup()) {
             Ok(hangups) => drop(actix_rt::spawn(reload_on_sighup(weak, hangups))),
@@ -33,7 +34,7 @@ pub(super) fn certificates(context: &Arc<Context>) {
 
 async fn watch_end(context: Weak<Context>) {
     let (mut told, mut looks) = (None, 0);
-    while let Some(context) = context.upgrade().filter(|context| !context.is_draining()) {
+    while let Some(context) = context.upgrade() {
         let end = context.tls.as_ref().and_then(|tls| End::of(tls, context.config.tls.expiry_warning));
         // At once when it gets worse, and then again and again.
         if end.is_some() && (end != told || looks % WARN_EVERY == 0) {
@@ -42,8 +43,10 @@ async fn watch_end(context: Weak<Context>) {
         }
         told = end;
         looks += 1;
-        drop(context);
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::select! {
+            () = context.drained() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
     }
 }
 

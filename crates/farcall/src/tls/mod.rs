@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use farcall_proto::peer::NodeName;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::server::NoServerSessionStorage;
@@ -46,6 +46,8 @@ pub(crate) struct Tls {
     /// Whether it reads files; else the program gives it texts.
     from_files: bool,
     loaded: RwLock<Arc<Loaded>>,
+    /// Held while files are read and taken: of two that read at once, the later one counts.
+    reloading: Mutex<()>,
 }
 
 /// What handshakes use until it is replaced.
@@ -71,7 +73,7 @@ impl Tls {
         let (node, cluster) = (node.clone(), Arc::<str>::from(config.cluster.as_str()));
         let loaded = Loaded::new(material, &config.tls, &node, &cluster)?;
         let (config, loaded) = (config.tls.clone(), RwLock::new(Arc::new(loaded)));
-        Ok(Self { node, cluster, config, from_files, loaded })
+        Ok(Self { node, cluster, config, from_files, loaded, reloading: Mutex::new(()) })
     }
 
     /// Whether there are files to be read again.
@@ -86,6 +88,7 @@ impl Tls {
                 "got its certificates from the program, which can give it new ones",
             ));
         }
+        let _alone = self.reloading.lock();
         self.replace(TlsMaterial::from_files(&self.config)?)
     }
 
