@@ -71,7 +71,7 @@ const EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
 const ALPN: &[u8] = b"farcall/1";
 
 /// TLS if this run is about it, with a certificate for the short name.
-fn secured(stream: TcpStream, name: &str) -> (Socket, ChannelBinding) {
+pub fn secured(stream: TcpStream, name: &str) -> (Socket, ChannelBinding) {
     if driver() == Driver::Tcp {
         return (Box::new(stream), ChannelBinding::None);
     }

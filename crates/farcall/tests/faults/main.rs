@@ -22,6 +22,7 @@ mod fixture;
 mod flood;
 mod freezes;
 mod hostile;
+mod lies;
 #[path = "../support/pki.rs"]
 mod pki;
 mod pressure;
