@@ -120,13 +120,15 @@ impl TlsStream {
         Self { incoming, ..Self::new(stream, tls) }
     }
 
-    /// The socket, the session, and what was read and not opened; nothing if somebody else holds a part of it.
+    /// The socket, the session, and what was read and not opened; nothing if somebody else holds a part of it, or if the
+    /// session has something to say that the kernel did not take: without it, the peer would read nothing that follows.
     pub(crate) fn take_apart(self) -> Option<(TcpStream, Connection, Vec<u8>)> {
         let Self { read, mut incoming, opened, shared, .. } = self;
         let Shared { socket, session } = Arc::into_inner(shared)?;
         incoming.drain(..opened.min(incoming.len()));
-        let stream = read.reunite(socket).ok()?;
-        Some((stream, session.into_inner().tls, incoming))
+        let session = session.into_inner();
+        let stream = read.reunite(socket).ok().filter(|_| session.out.is_empty())?;
+        Some((stream, session.tls, incoming))
     }
 
     /// Who can write a tick into the session, for as long as the connection lives.
