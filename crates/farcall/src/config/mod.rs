@@ -24,6 +24,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use farcall_proto::gate::GateLimits;
 use farcall_proto::peer::NodeName;
 use serde::Deserialize;
 use toml::Table;
@@ -219,7 +220,7 @@ impl Default for Config {
             acceptor_bytes_max: 32 * MIB,
             routes_max: 4096,
             names_max: 65_536,
-            half_open_max: 128,
+            half_open_max: GateLimits::default().half_open_max,
             acceptors_max: 4096,
         }
     }

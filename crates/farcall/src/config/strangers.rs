@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use farcall_proto::gate::GateLimits;
+use farcall_proto::link::handshake::PreAuthLimits;
 use serde::Deserialize;
 
 use super::units;
@@ -43,16 +45,17 @@ pub struct StrangersConfig {
 
 impl Default for StrangersConfig {
     fn default() -> Self {
+        let (gate, frames) = (GateLimits::default(), PreAuthLimits::default());
         Self {
-            half_open_per_source_max: 8,
-            accept_rate: 200,
-            accept_rate_per_source: 20,
-            delay_min: Duration::from_millis(100),
-            delay_max: Duration::from_secs(60),
-            sources_max: 4096,
-            limit_loopback: false,
-            frame_bytes_max: 4 << 10,
-            bytes_max: 16 << 10,
+            half_open_per_source_max: gate.half_open_per_source_max,
+            accept_rate: gate.accept_rate,
+            accept_rate_per_source: gate.accept_rate_per_source,
+            delay_min: gate.delay_min,
+            delay_max: gate.delay_max,
+            sources_max: gate.sources_max,
+            limit_loopback: gate.limit_loopback,
+            frame_bytes_max: frames.frame_bytes_max,
+            bytes_max: frames.total_bytes_max,
             tls_bytes_max: 32 << 10,
         }
     }

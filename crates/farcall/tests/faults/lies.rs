@@ -53,13 +53,16 @@ fn is_believed(peer: &Peer, lie: impl FnOnce(&[u8], &[u8]) -> Vec<u8>) -> bool {
     frame(&mut *socket, &mut framer).is_some_and(|answer| answer.first() == Some(&ACCEPT))
 }
 
+/// What is told in place of the true proof, out of that and the node's challenge.
+type Lie = fn(&[u8], &[u8]) -> Vec<u8>;
+
 #[actix::test]
 async fn f63_f64_a_proof_that_is_empty_short_long_forged_or_thrown_back_is_refused() {
     let peer = Peer::start("beta");
     let alpha = node("alpha", &[&peer]).await;
     assert!(is_believed(&peer, |proof, _| proof.to_vec()), "the true one is");
     let before = health(&alpha, &peer).await;
-    let lies: [(&str, fn(&[u8], &[u8]) -> Vec<u8>); 7] = [
+    let lies: [(&str, Lie); 7] = [
         ("empty", |proof, _| proof[..1].to_vec()),
         ("one byte short", |proof, _| proof[..proof.len() - 1].to_vec()),
         ("one byte long", |proof, _| [proof, &[0]].concat()),

@@ -15,6 +15,8 @@
 )]
 
 mod actors;
+#[path = "../support/anybody.rs"]
+mod anybody;
 mod by_hand;
 mod crowd;
 mod deaths;

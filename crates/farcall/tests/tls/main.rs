@@ -8,6 +8,8 @@
 )]
 
 mod access;
+#[path = "../support/anybody.rs"]
+mod anybody;
 mod auth;
 mod by_hand;
 mod downgrade;
