@@ -173,7 +173,9 @@ impl Tls {
             Err(error) => {
                 let silent = metered.bytes == 0;
                 if !silent {
-                    farewell(&mut metered.io).await;
+                    // On its own, so that the peer holds no place in its handshake any longer. There are no more of them
+                    // than handshakes are let in within its time: each has paid for that at the gate.
+                    tokio::spawn(farewell(metered.io));
                 }
                 return Err(TlsHandshakeError::Io { error, silent });
             }
@@ -201,7 +203,7 @@ impl Tls {
 }
 
 /// Lets the alert arrive that says why: a socket closed with something unread in it takes back what it has sent.
-async fn farewell(stream: &mut TcpStream) {
+async fn farewell(mut stream: TcpStream) {
     let read = async {
         let _ = stream.shutdown().await;
         let (mut chunk, mut left) = ([0; 1024], FAREWELL_BYTES);
