@@ -179,7 +179,7 @@ const SILENT_MAX: Duration = Duration::from_millis(500);
 
 fn verdict(error: &Error, after: Duration) -> Leaving {
     match error {
-        error if error.is_of_one_of_us() => Leaving::Proved,
+        error if error.was_proved() => Leaving::Proved,
         error if error.is_silent() && after <= SILENT_MAX => Leaving::Silent,
         error if error.is_harmless() => Leaving::Gone,
         _ => Leaving::Failed,

@@ -10,8 +10,8 @@ use std::io;
 
 use bytes::BytesMut;
 use farcall_proto::link::handshake::{
-    Admission, ChannelBinding, DeclineReason, Established, HandshakeError, Initiator, Keyring, PreAuthFramer,
-    PreAuthLimits, Responder, Step,
+    Admission, ChannelBinding, Established, HandshakeError, Initiator, Keyring, PreAuthFramer, PreAuthLimits,
+    Responder, Step,
 };
 use farcall_proto::peer::NodeName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -72,13 +72,9 @@ impl Error {
     }
 
     /// Whether the peer had proved itself all the same, and was sent away for another reason.
-    pub(crate) fn is_of_one_of_us(&self) -> bool {
+    pub(crate) fn was_proved(&self) -> bool {
         use HandshakeError as E;
-        match self {
-            Self::Protocol(E::WrongNode { .. }) => true,
-            Self::Protocol(E::NotAdmitted { reason, .. }) => *reason != DeclineReason::WrongCertificate,
-            _ => false,
-        }
+        matches!(self, Self::Protocol(E::WrongNode { .. } | E::NotAdmitted { .. }))
     }
 
     /// Whether the peer went away without a word.

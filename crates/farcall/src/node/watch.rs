@@ -83,19 +83,19 @@ fn warn_of_end(context: &Context) {
     }
 }
 
-async fn reload_on_sighup(context: Weak<Context>, mut hangups: tokio::signal::unix::Signal) {
+async fn reload_on_sighup(weak: Weak<Context>, mut hangups: tokio::signal::unix::Signal) {
     loop {
-        let Some(drained) = context.upgrade() else { return };
+        let Some(context) = weak.upgrade() else { return };
         tokio::select! {
-            () = drained.drained() => return,
+            () = context.drained() => return,
             received = hangups.recv() => if received.is_none() { return },
         }
         // An error is in the log; what was read before stays in use.
-        if drained.tls.as_ref().is_some_and(Tls::is_from_files) {
-            let _ = reload(&drained).await;
+        if context.tls.as_ref().is_some_and(Tls::is_from_files) {
+            let _ = reload(&context).await;
         }
-        if drained.cookie_file.is_some() {
-            let _ = reload_cookies(&drained).await;
+        if context.cookie_file.is_some() {
+            let _ = reload_cookies(&context).await;
         }
     }
 }
