@@ -12,6 +12,7 @@ use futures::StreamExt;
 use crate::batch::Want;
 use crate::message::{Answering, EncodeError, EncodedItems};
 use crate::port::{AnswerPort, Pushed};
+use crate::spare;
 
 /// The answers of one batch, encoded one behind the other.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl Replies {
         }
         // Too large to travel inside the batch, or worth compressing.
         let payload = if start == 0 {
-            Bytes::from(std::mem::take(&mut self.frames)).slice(body..)
+            spare::share(std::mem::take(&mut self.frames)).slice(body..)
         } else {
             let payload = Bytes::copy_from_slice(self.frames.get(body..).unwrap_or_default());
             self.frames.truncate(start);
@@ -132,7 +133,7 @@ impl Answering for Responder {
         let encoded = encode(&mut payload);
         let Some(port) = self.port.take() else { return };
         match encoded {
-            Ok(()) => port.reply(self.id, Bytes::from(payload)),
+            Ok(()) => port.reply(self.id, spare::share(payload)),
             Err(error) => port.reply_fault(self.id, &Failed::ReplyDecode(error.to_string()).into()),
         }
     }

@@ -14,10 +14,12 @@ use farcall_proto::link::handshake::PeerParams;
 use farcall_proto::link::liveness::IoState;
 use farcall_proto::link::outbox::Body;
 use farcall_proto::link::{
-    Casted, ClientLink, Limits, LossCause, NextItem, Outcome, Phase, RoomTicket, RouteKey, Submit, Ticket,
+    Casted, ClientLink, Limits, Loan, LossCause, NextItem, Outcome, Outgoing, Phase, RoomTicket, RouteKey,
+    Submit, Ticket,
 };
 use parking_lot::Mutex;
 
+use crate::spare;
 use crate::transport::{Fresh, Progress, Side};
 
 /// A connection, or the attempt at one.
@@ -72,7 +74,8 @@ impl std::fmt::Debug for Conn {
 
 impl Conn {
     pub(crate) fn new(limits: Limits, now: Instant) -> Self {
-        let link = ClientLink::new(limits, now);
+        let mut link = ClientLink::new(limits, now);
+        link.use_memory(spare::MEMORY);
         let inner = Inner { link, sleeping: None, pump: None, looks_at: None, last_used: now, casts: 0 };
         Self { inner: Mutex::new(inner), retired: AtomicBool::new(false), inflates: AtomicU8::new(0) }
     }
@@ -296,10 +299,18 @@ impl Side for Asking {
         Ok(Progress::Drained)
     }
 
-    fn transmit(&mut self, buffer: &mut Vec<u8>, now: Instant, pump: &Waker) {
+    fn lend(&mut self, buffer: &mut BytesMut) -> Result<Option<Loan>, LossCause> {
+        self.conn.inner.lock().link.lend(buffer).map_err(LossCause::Protocol)
+    }
+
+    fn settle(&mut self, loan: Loan) {
+        self.conn.inner.lock().link.settle(loan);
+    }
+
+    fn transmit(&mut self, out: &mut Outgoing, now: Instant, pump: &Waker) {
         self.with(|inner| {
-            inner.link.poll_transmit(buffer, now);
-            inner.sleeping = buffer.is_empty().then(|| pump.clone());
+            inner.link.poll_outgoing(out, now);
+            inner.sleeping = out.is_empty().then(|| pump.clone());
             if !inner.pump.as_ref().is_some_and(|known| known.will_wake(pump)) {
                 inner.pump = Some(pump.clone());
             }

@@ -10,7 +10,7 @@ use farcall_proto::failure::{Failed, Fault, Rejected};
 use farcall_proto::link::frame::{Definition, NO_DEADLINE};
 use farcall_proto::link::liveness::IoState;
 use farcall_proto::link::outbox::Body;
-use farcall_proto::link::{Inbound, LossCause, Payload, Request, RequestKind, Slice};
+use farcall_proto::link::{Inbound, Loan, LossCause, Outgoing, Payload, Request, RequestKind, Slice};
 
 use crate::backlog::{Admission, Coming};
 use crate::batch::{Batch, Item, ItemPayload, Want};
@@ -402,10 +402,18 @@ impl Side for Dispatch {
         Ok(if whole > 0 && !buffer.is_empty() { Progress::More } else { Progress::Drained })
     }
 
-    fn transmit(&mut self, buffer: &mut Vec<u8>, now: Instant, pump: &Waker) {
+    fn lend(&mut self, buffer: &mut BytesMut) -> Result<Option<Loan>, LossCause> {
+        self.port.pump(|link, _, _| link.lend(buffer)).map_err(LossCause::Protocol)
+    }
+
+    fn settle(&mut self, loan: Loan) {
+        self.port.pump(|link, _, _| link.settle(loan));
+    }
+
+    fn transmit(&mut self, out: &mut Outgoing, now: Instant, pump: &Waker) {
         self.port.pump(|link, sleeping, last_used| {
-            link.poll_transmit(buffer, now);
-            *sleeping = if buffer.is_empty() {
+            link.poll_outgoing(out, now);
+            *sleeping = if out.is_empty() {
                 Some(pump.clone())
             } else {
                 *last_used = if link.in_flight() > 0 { now } else { *last_used };

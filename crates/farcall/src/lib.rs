@@ -90,6 +90,7 @@ pub mod manual;
 pub mod message;
 mod metrics;
 mod socket;
+mod spare;
 // Layer 1: names, answers, and the pump.
 mod answer;
 mod backlog;

@@ -19,6 +19,7 @@ use crate::backlog::Backlog;
 use crate::compress::{self, Compress};
 use crate::context::Context as NodeContext;
 use crate::metrics::Metrics;
+use crate::spare;
 
 /// One inbound connection, as its actors see it.
 pub(crate) struct AnswerPort {
@@ -73,12 +74,13 @@ const SCRATCH_BYTES_MAX: usize = 256 * 1024;
 
 impl AnswerPort {
     pub(crate) fn new(
-        link: AcceptorLink<Waker>,
+        mut link: AcceptorLink<Waker>,
         peer: NodeName,
         inflates: u8,
         context: Arc<NodeContext>,
         now: Instant,
     ) -> Arc<Self> {
+        link.use_memory(spare::MEMORY);
         let reply_bytes_max = link.reply_bytes_max();
         let config = &context.config;
         let inline = INLINE_REPLY_BYTES.min(config.fragment_bytes / 2);
@@ -136,13 +138,17 @@ impl AnswerPort {
     }
 
     pub(crate) fn take_scratch(&self) -> Vec<u8> {
-        SCRATCH.take()
+        let scratch = SCRATCH.take();
+        // Empty when the last answer was large and took it along.
+        if scratch.capacity() == 0 { spare::take_any() } else { scratch }
     }
 
     pub(crate) fn give_scratch(&self, mut scratch: Vec<u8>) {
         if scratch.capacity() <= SCRATCH_BYTES_MAX {
             scratch.clear();
             SCRATCH.set(scratch);
+        } else {
+            spare::give(scratch);
         }
     }
 

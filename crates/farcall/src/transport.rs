@@ -6,19 +6,21 @@
 //! in a slice at a time, so that both ends of a connection work at once instead of in turns.
 
 use std::future::Future;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use farcall_proto::link::LossCause;
+use bytes::{BufMut, BytesMut};
 use farcall_proto::link::liveness::IoState;
+use farcall_proto::link::{Loan, LossCause, Outgoing};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 use tokio_util::io::poll_read_buf;
 
 use crate::heartbeat::Pulse;
+use crate::spare;
 
 /// What a pump drives: the asking or the answering half of a connection.
 pub(crate) trait Side {
@@ -28,8 +30,14 @@ pub(crate) trait Side {
     /// Goes on with frames taken in earlier, and with whole ones left in `buffer`.
     fn advance(&mut self, buffer: &mut BytesMut, now: Instant, pump: &Waker) -> Result<Progress, LossCause>;
 
-    /// Fills `buffer` with what is to be written next; if it stays empty, `pump` is woken when there is something.
-    fn transmit(&mut self, buffer: &mut Vec<u8>, now: Instant, pump: &Waker);
+    /// Lends the place of what is missing of a large frame that begins `buffer`, which is empty then.
+    fn lend(&mut self, buffer: &mut BytesMut) -> Result<Option<Loan>, LossCause>;
+
+    /// Takes back what was lent, complete.
+    fn settle(&mut self, loan: Loan);
+
+    /// Fills `out` with what is to be written next; if it stays empty, `pump` is woken when there is something.
+    fn transmit(&mut self, out: &mut Outgoing, now: Instant, pump: &Waker);
 
     /// What waits to be written; if nothing does, `pump` is woken when there is something.
     fn fresh(&mut self, pump: &Waker) -> Fresh;
@@ -82,8 +90,11 @@ pub(crate) struct Pump<I, S> {
     side: S,
     read: BytesMut,
     read_bytes: usize,
-    write: Vec<u8>,
-    written: usize,
+    /// The last read filled its buffer.
+    read_full: bool,
+    /// Where the rest of a large frame is read to.
+    loan: Option<Loan>,
+    write: Outgoing,
     yielded: bool,
     /// What came behind the handshake has not been looked at.
     rest: bool,
@@ -117,6 +128,9 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 const TURN_BYTES: usize = 256 * 1024;
 const TURN_ROUNDS: usize = 8;
 
+/// So many pieces of a batch go into one system call: two large fragments with their heads, and what is small before them.
+const SLICES_MAX: usize = 8;
+
 /// How long an orderly close waits for the peer's.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -134,8 +148,9 @@ where
             rest: !read.is_empty(),
             read,
             read_bytes: READ_BYTES_MIN,
-            write: Vec::new(),
-            written: 0,
+            read_full: false,
+            loan: None,
+            write: Outgoing::default(),
             yielded: false,
             eof: false,
             paused: None,
@@ -152,7 +167,7 @@ where
 
     fn io_state(&self) -> IoState {
         IoState {
-            written: self.written,
+            written: self.write.written(),
             stalled_since: self.stalled_since,
             reading_paused: self.paused.is_some(),
             // A timer fires when the reactor has looked at the socket, and what it found was read before this.
@@ -167,7 +182,7 @@ where
 
     /// What waits to be written, when the socket has taken all that it was given before.
     fn fresh(&mut self, cx: &Context<'_>) -> Fresh {
-        if self.written < self.write.len() { Fresh::Nothing } else { self.side.fresh(cx.waker()) }
+        if self.write.is_written() { self.side.fresh(cx.waker()) } else { Fresh::Nothing }
     }
 
     /// Writes until nothing is left or the socket takes no more.
@@ -178,9 +193,8 @@ where
         budget: &mut usize,
     ) -> Poll<Result<(), LossCause>> {
         loop {
-            if self.written == self.write.len() {
+            if self.write.is_written() {
                 self.side.transmit(&mut self.write, now, cx.waker());
-                self.written = 0;
                 self.tell_pulse(now);
                 if self.write.is_empty() {
                     self.stalled_since = None;
@@ -188,13 +202,21 @@ where
                 }
             }
             let late = !self.late_tick.is_empty();
-            let rest =
-                if late { &self.late_tick } else { self.write.get(self.written..).unwrap_or_default() };
-            match Pin::new(&mut self.io).poll_write(cx, rest) {
+            let io = Pin::new(&mut self.io);
+            let result = if late {
+                io.poll_write(cx, &self.late_tick)
+            } else if self.write.is_scattered() {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let count = self.write.pieces(&mut slices);
+                io.poll_write_vectored(cx, slices.get(..count).unwrap_or_default())
+            } else {
+                io.poll_write(cx, self.write.piece())
+            };
+            match result {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(LossCause::Closed)),
                 Poll::Ready(Ok(bytes)) if late => drop(self.late_tick.drain(..bytes)),
                 Poll::Ready(Ok(bytes)) => {
-                    self.written += bytes;
+                    self.write.advance(bytes);
                     self.stalled_since = None;
                     *budget = budget.saturating_sub(bytes);
                     if *budget == 0 {
@@ -256,24 +278,55 @@ where
         if self.eof {
             return Poll::Ready(Err(LossCause::Closed));
         }
+        self.borrow()?;
+        let bytes = match ready!(self.poll_read_io(cx)) {
+            Ok(bytes) => bytes,
+            Err(error) => return Poll::Ready(Err(io_cause(&error))),
+        };
+        if bytes == 0 {
+            self.eof = true;
+            return Poll::Ready(Ok(Progress::Drained));
+        }
+        *budget = budget.saturating_sub(bytes);
+        // A process may be stopped at any point, also just before it reads.
+        let now = Instant::now();
+        self.check_awake(now)?;
+        if let Some(loan) = self.loan.take_if(|loan| loan.missing() == 0) {
+            self.side.settle(loan);
+        }
+        self.side.handle_data(&mut self.read, now)?;
+        Poll::Ready(Ok(Progress::Drained))
+    }
+
+    /// Borrows the place of the rest of a large frame, of which the beginning was read.
+    fn borrow(&mut self) -> Result<(), LossCause> {
+        if self.loan.is_none() && Loan::is_worth_asking(&self.read) {
+            self.loan = self.side.lend(&mut self.read)?;
+        }
+        if self.loan.is_some() {
+            // What comes behind it probably begins with the head of the next: nothing much is read there.
+            (self.read_bytes, self.read_full) = (READ_BYTES_MIN, false);
+        } else if std::mem::take(&mut self.read_full) {
+            self.read_bytes = (self.read_bytes * 4).min(READ_BYTES_MAX);
+        }
+        Ok(())
+    }
+
+    /// Reads once: the rest of a large frame where that belongs, everything else into the common buffer.
+    fn poll_read_io(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let io = Pin::new(&mut self.io);
+        if let Some(loan) = &mut self.loan {
+            let missing = loan.missing();
+            let bytes = ready!(poll_read_buf(io, cx, &mut loan.data().limit(missing)))?;
+            loan.received(bytes);
+            return Poll::Ready(Ok(bytes));
+        }
         if self.read.capacity() - self.read.len() < self.read_bytes {
             self.read.reserve(self.read_bytes);
         }
-        match ready!(poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read)) {
-            Ok(0) => self.eof = true,
-            Ok(bytes) => {
-                *budget = budget.saturating_sub(bytes);
-                if bytes >= self.read_bytes {
-                    self.read_bytes = (self.read_bytes * 4).min(READ_BYTES_MAX);
-                }
-                // A process may be stopped at any point, also just before it reads.
-                let now = Instant::now();
-                self.check_awake(now)?;
-                self.side.handle_data(&mut self.read, now)?;
-            }
-            Err(error) => return Poll::Ready(Err(io_cause(&error))),
-        }
-        Poll::Ready(Ok(Progress::Drained))
+        let bytes = ready!(poll_read_buf(io, cx, &mut (&mut self.read).limit(self.read_bytes)))?;
+        self.read_full = bytes >= self.read_bytes;
+        Poll::Ready(Ok(bytes))
     }
 
     fn next_timeout(&mut self) -> Instant {
@@ -316,9 +369,8 @@ where
                 // Nothing much happens: give the large buffer back.
                 self.read_bytes = READ_BYTES_MIN;
                 self.read = BytesMut::new();
-                if self.written == self.write.len() {
-                    (self.write, self.written) = (Vec::new(), 0);
-                }
+                self.write.shrink();
+                spare::clear();
             }
         }
         self.armed = self.next_timeout().max(now + TIMER_MIN);
@@ -360,7 +412,7 @@ where
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending => return Poll::Pending,
             }
-            if self.written == self.write.len()
+            if self.write.is_written()
                 && let Some(why) = self.side.wants_close()
             {
                 self.closing = Some(Closing { why, shut: false, until: now + LINGER });
@@ -432,7 +484,7 @@ where
             Err(cause) => cause,
             Ok(()) => ready!(this.turn(cx, now)),
         };
-        Poll::Ready(Ended { cause, written: this.written })
+        Poll::Ready(Ended { cause, written: this.write.written() })
     }
 }
 
@@ -464,7 +516,13 @@ mod tests {
         fn advance(&mut self, _: &mut BytesMut, _: Instant, _: &Waker) -> Result<Progress, LossCause> {
             Ok(Progress::Drained)
         }
-        fn transmit(&mut self, _: &mut Vec<u8>, _: Instant, _: &Waker) {}
+        fn lend(&mut self, _: &mut BytesMut) -> Result<Option<Loan>, LossCause> {
+            Ok(None)
+        }
+
+        fn settle(&mut self, _: Loan) {}
+
+        fn transmit(&mut self, _: &mut Outgoing, _: Instant, _: &Waker) {}
         fn fresh(&mut self, _: &Waker) -> Fresh {
             Fresh::Nothing
         }

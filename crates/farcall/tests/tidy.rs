@@ -32,6 +32,7 @@ const LAYERS: &[(u32, &[&str])] = &[
             "config",
             "heartbeat",
             "socket",
+            "spare",
             "cookie",
         ],
     ),

@@ -10,7 +10,9 @@ use super::frame::{self, Definition, Frame, Goodbye, Head, RequestId};
 use super::handshake::PeerParams;
 use super::inbox::{Inbox, parse_reassembled};
 use super::liveness::{IoState, Liveness};
+use super::loan::{Loan, Memory};
 use super::outbox::{Body, Lane, Outbox};
+use super::outgoing::Outgoing;
 use super::requests::credit_cost;
 use super::routes::check_definition;
 use super::{Agreed, Limits, LossCause, ProtocolError};
@@ -183,6 +185,9 @@ impl<T> AcceptorLink<T> {
             buffer.clear();
             return Ok(());
         }
+        if let Some(whole) = self.inbox.take_settled() {
+            self.handle_whole(&whole, &mut slice.items)?;
+        }
         slice.chunk = self.inbox.cut(buffer, frames_max, bytes_max)?;
         let chunk = slice.chunk.clone();
         let mut at = 0;
@@ -192,9 +197,7 @@ impl<T> AcceptorLink<T> {
             match Frame::parse(bytes)? {
                 Frame::Fragment { stream, total, abort, data } => {
                     if let Some(whole) = self.inbox.fragment(stream, total, abort, data)? {
-                        let frame = parse_reassembled(&whole)?;
-                        let locate = |payload: &[u8]| Payload::Whole(whole.slice_ref(payload));
-                        self.handle_frame(frame, locate, &mut slice.items)?;
+                        self.handle_whole(&whole, &mut slice.items)?;
                     }
                 }
                 frame => {
@@ -209,6 +212,31 @@ impl<T> AcceptorLink<T> {
             }
         }
         Ok(())
+    }
+
+    fn handle_whole(&mut self, whole: &Bytes, items: &mut Vec<Inbound>) -> Result<(), ProtocolError> {
+        let locate = |payload: &[u8]| Payload::Whole(whole.slice_ref(payload));
+        self.handle_frame(parse_reassembled(whole)?, locate, items)
+    }
+
+    /// Uses other memory for large frames.
+    pub fn use_memory(&mut self, memory: Memory) {
+        self.inbox.use_memory(memory);
+    }
+
+    /// Lends the place of what is missing of a large frame; see [`Inbox::lend`].
+    ///
+    /// # Errors
+    /// As [`AcceptorLink::handle_data`].
+    pub fn lend(&mut self, buffer: &mut BytesMut) -> Result<Option<Loan>, ProtocolError> {
+        if self.lost { Ok(None) } else { self.inbox.lend(buffer) }
+    }
+
+    /// Takes back what was lent; [`AcceptorLink::handle_data`] goes on with it.
+    pub fn settle(&mut self, loan: Loan) {
+        if !self.lost {
+            self.inbox.settle(loan);
+        }
     }
 
     /// Bytes came in.
@@ -471,12 +499,19 @@ impl<T> AcceptorLink<T> {
     }
 
     /// The next bytes to write, when the last ones are written in full. Empty: nothing to do now.
-    pub fn poll_transmit(&mut self, buffer: &mut Vec<u8>, now: std::time::Instant) {
-        self.outbox.poll_transmit(buffer);
-        if !buffer.is_empty() {
+    pub fn poll_outgoing(&mut self, out: &mut Outgoing, now: std::time::Instant) {
+        self.outbox.poll_outgoing(out);
+        if !out.is_empty() {
             self.liveness.sent(now);
         }
         self.wake_crowded();
+    }
+
+    /// As [`AcceptorLink::poll_outgoing`], in one piece.
+    pub fn poll_transmit(&mut self, buffer: &mut Vec<u8>, now: std::time::Instant) {
+        let mut out = Outgoing::from(std::mem::take(buffer));
+        self.poll_outgoing(&mut out, now);
+        *buffer = out.flatten();
     }
 
     /// When to call [`AcceptorLink::handle_timeout`] next.
@@ -500,7 +535,7 @@ impl<T> AcceptorLink<T> {
     pub fn handle_lost(&mut self) {
         self.lost = true;
         self.outbox.end(0);
-        self.inbox = Inbox::new(&self.limits);
+        self.inbox.reset();
         self.crowded = Vec::new();
         for (_, stream) in self.streams.drain() {
             self.woken.extend(stream.waiting);

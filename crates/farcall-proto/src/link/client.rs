@@ -7,7 +7,6 @@
 //! Requests may be submitted while `Opening`: they are queued, bounded, and go out after the handshake. Each one
 //! submitted comes back exactly once, also when the connection is lost.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -17,7 +16,10 @@ use super::frame::{self, Frame, Goodbye, HEAD_BYTES_MAX, Head, Kind, RequestId};
 use super::handshake::PeerParams;
 use super::inbox::{Inbox, parse_reassembled};
 use super::liveness::{IoState, Liveness};
-use super::outbox::{Body, Lane, Outbox, Oversized, Place, Reassembly, Written};
+use super::loan::{Loan, Memory};
+use super::loss::Lost;
+use super::outbox::{Body, Lane, Outbox, Oversized, Place, Reassembly};
+use super::outgoing::Outgoing;
 use super::requests::{Answer, NextItem, Origin, Outcome, Pending, Requests, Ticket};
 use super::room::{Room, RoomTicket};
 use super::routes::{NoRoute, RouteKey, RouteTable};
@@ -63,13 +65,6 @@ pub struct ClientLink<T> {
     room: Room<T>,
     woken: Vec<T>,
     lost: Option<Lost>,
-}
-
-#[derive(Debug)]
-struct Lost {
-    unsent: NotSent,
-    cause: Arc<str>,
-    written: Written,
 }
 
 /// Before the handshake nobody knows how large a frame the peer takes: at least this.
@@ -379,6 +374,9 @@ impl<T> ClientLink<T> {
             return Ok(());
         }
         self.liveness.received(now);
+        if let Some(whole) = self.inbox.take_settled() {
+            self.handle_frame(parse_reassembled(&whole)?, Some(&whole), now)?;
+        }
         let mut done = 0;
         loop {
             let rest = buffer.get(done..).unwrap_or_default();
@@ -396,6 +394,26 @@ impl<T> ClientLink<T> {
         }
         buffer.advance(done);
         Ok(())
+    }
+
+    /// Uses other memory for large frames.
+    pub fn use_memory(&mut self, memory: Memory) {
+        self.inbox.use_memory(memory);
+    }
+
+    /// Lends the place of what is missing of a large frame; see [`Inbox::lend`].
+    ///
+    /// # Errors
+    /// As [`ClientLink::handle_data`].
+    pub fn lend(&mut self, buffer: &mut BytesMut) -> Result<Option<Loan>, ProtocolError> {
+        if self.phase == Phase::Lost { Ok(None) } else { self.inbox.lend(buffer) }
+    }
+
+    /// Takes back what was lent; [`ClientLink::handle_data`] goes on with it.
+    pub fn settle(&mut self, loan: Loan) {
+        if self.phase != Phase::Lost {
+            self.inbox.settle(loan);
+        }
     }
 
     fn handle_frame(
@@ -471,7 +489,7 @@ impl<T> ClientLink<T> {
         }
         let was_up = std::mem::replace(&mut self.phase, Phase::Lost) != Phase::Opening;
         let lost = Lost { unsent, cause: cause.to_string().into(), written: self.outbox.end(written) };
-        self.inbox = Inbox::new(&self.limits);
+        self.inbox.reset();
         for Pending { id, origin, .. } in self.requests.waiting() {
             let failure = match origin {
                 Origin::Frame(place) | Origin::Cast(place) => lost.fate(place),
@@ -530,12 +548,19 @@ impl<T> ClientLink<T> {
     }
 
     /// The next bytes to write, when the last ones are written in full. Empty: nothing to do now.
-    pub fn poll_transmit(&mut self, buffer: &mut Vec<u8>, now: Instant) {
-        self.outbox.poll_transmit(buffer);
-        if !buffer.is_empty() {
+    pub fn poll_outgoing(&mut self, out: &mut Outgoing, now: Instant) {
+        self.outbox.poll_outgoing(out);
+        if !out.is_empty() {
             self.liveness.sent(now);
         }
         self.wake_for_room();
+    }
+
+    /// As [`ClientLink::poll_outgoing`], in one piece.
+    pub fn poll_transmit(&mut self, buffer: &mut Vec<u8>, now: Instant) {
+        let mut out = Outgoing::from(std::mem::take(buffer));
+        self.poll_outgoing(&mut out, now);
+        *buffer = out.flatten();
     }
 
     /// Whether there is something to write.
@@ -571,14 +596,3 @@ impl<T> ClientLink<T> {
 
 /// Why a link closes whose peer shuts down.
 pub const PEER_DRAINING: &str = "the peer is draining";
-
-impl Lost {
-    /// What the loss means for a frame queued at this place.
-    fn fate(&self, place: Place) -> Failure {
-        if self.written.includes(place) {
-            Unknown::LinkLost(self.cause.clone()).into()
-        } else {
-            self.unsent.clone().into()
-        }
-    }
-}

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
 
 use super::frame::{Frame, HEAD_BYTES_MAX};
+use super::loan::{FragmentHead, Loan, Memory};
 use super::{FRAGMENT_BYTES_OPENING, Limits, ProtocolError};
 
 /// The receiving half of a link.
@@ -18,6 +19,9 @@ pub struct Inbox {
     streams_max: usize,
     open: HashMap<u32, Partial, ahash::RandomState>,
     open_bytes: usize,
+    /// Complete since a loan was settled.
+    settled: Option<Bytes>,
+    memory: Memory,
 }
 
 #[derive(Debug)]
@@ -27,6 +31,11 @@ struct Partial {
 }
 
 impl Partial {
+    fn check_room(&self, bytes: usize) -> Result<(), ProtocolError> {
+        let fits = bytes > 0 && self.data.len() + bytes <= self.total;
+        if fits { Ok(()) } else { Err(ProtocolError::FragmentBreaksTotal) }
+    }
+
     /// Grows by doubling, but never beyond what was announced and counted.
     fn reserve(&mut self, bytes: usize) {
         let len = self.data.len();
@@ -35,6 +44,9 @@ impl Partial {
         }
     }
 }
+
+/// Less than this is not worth a read of its own.
+const LOAN_BYTES_MIN: usize = 4 * 1024;
 
 /// The smallest `len` a frame can have: kind, flags, reserved.
 const LEN_MIN: usize = 4;
@@ -50,7 +62,20 @@ impl Inbox {
             streams_max: limits.streams_max,
             open: HashMap::default(),
             open_bytes: 0,
+            settled: None,
+            memory: Memory::default(),
         }
+    }
+
+    /// Uses other memory for large frames.
+    pub fn use_memory(&mut self, memory: Memory) {
+        self.memory = memory;
+    }
+
+    /// Starts again with nothing taken in, as after a loss.
+    pub fn reset(&mut self) {
+        self.open = HashMap::default();
+        (self.open_bytes, self.settled) = (0, None);
     }
 
     /// How long the next frame in `bytes` is, its `len` included, once it is complete.
@@ -112,21 +137,57 @@ impl Inbox {
             self.begin(stream, total as usize)?;
         }
         let partial = self.open.get_mut(&stream).ok_or(ProtocolError::FragmentOfNoStream)?;
-        if data.is_empty() || partial.data.len() + data.len() > partial.total {
-            return Err(ProtocolError::FragmentBreaksTotal);
-        }
+        partial.check_room(data.len())?;
         partial.reserve(data.len());
         partial.data.extend_from_slice(data);
-        if partial.data.len() < partial.total {
+        Ok(self.take_whole(stream))
+    }
+
+    /// The frame of a stream, if that is complete.
+    fn take_whole(&mut self, stream: u32) -> Option<Bytes> {
+        if self.open.get(&stream).is_none_or(|partial| partial.data.len() < partial.total) {
+            return None;
+        }
+        let whole = self.open.remove(&stream)?;
+        self.open_bytes -= whole.total;
+        Some((self.memory.share)(whole.data))
+    }
+
+    /// Lends the place of the rest of a fragment of which only the beginning has come, if there is much of it. `buffer`
+    /// must not begin with a whole frame, and is empty afterwards. Until the loan is settled nothing else is taken in.
+    ///
+    /// # Errors
+    /// As [`Inbox::next_frame_bytes`] and [`Inbox::fragment`].
+    pub fn lend(&mut self, buffer: &mut BytesMut) -> Result<Option<Loan>, ProtocolError> {
+        let Some(head) = FragmentHead::read(buffer) else { return Ok(None) };
+        let frame_bytes = 4 + head.len;
+        if head.len > self.frame_bytes_max || frame_bytes < buffer.len() + LOAN_BYTES_MIN {
             return Ok(None);
         }
-        match self.open.remove(&stream) {
-            Some(whole) => {
-                self.open_bytes -= whole.total;
-                Ok(Some(whole.data.into()))
-            }
-            None => Ok(None),
+        if let Some(total) = head.total {
+            self.begin(head.stream, total as usize)?;
         }
+        let partial = self.open.get_mut(&head.stream).ok_or(ProtocolError::FragmentOfNoStream)?;
+        partial.check_room(frame_bytes - head.bytes)?;
+        partial.reserve(frame_bytes - head.bytes);
+        let mut data = std::mem::take(&mut partial.data);
+        data.extend_from_slice(buffer.get(head.bytes..).unwrap_or_default());
+        let missing = frame_bytes - buffer.len();
+        buffer.clear();
+        Ok(Some(Loan { stream: head.stream, data, missing }))
+    }
+
+    /// Takes back what was lent.
+    pub fn settle(&mut self, loan: Loan) {
+        if let Some(partial) = self.open.get_mut(&loan.stream) {
+            partial.data = loan.data;
+            self.settled = self.take_whole(loan.stream);
+        }
+    }
+
+    /// What is complete since a loan was settled.
+    pub fn take_settled(&mut self) -> Option<Bytes> {
+        self.settled.take()
     }
 
     fn begin(&mut self, stream: u32, total: usize) -> Result<(), ProtocolError> {
@@ -140,7 +201,7 @@ impl Inbox {
             return Err(ProtocolError::StreamOpenedTwice);
         }
         // The first allocation does not trust the announcement; a stream that really comes grows by doubling.
-        let data = Vec::with_capacity(total.min(TRUSTED_BYTES));
+        let data = (self.memory.take)(total.min(TRUSTED_BYTES));
         self.open.insert(stream, Partial { data, total });
         self.open_bytes += total;
         Ok(())
@@ -171,3 +232,6 @@ pub fn parse_reassembled(bytes: &[u8]) -> Result<Frame<'_>, ProtocolError> {
         _ => Err(ProtocolError::FragmentOfControl),
     }
 }
+
+#[cfg(test)]
+mod tests;

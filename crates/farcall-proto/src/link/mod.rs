@@ -2,7 +2,7 @@
 //!
 //! [`ClientLink`] is the asking half, [`AcceptorLink`] the answering one; connections are one-directional in role.
 //! Both are made of an [`Outbox`](outbox::Outbox), an [`Inbox`](inbox::Inbox) and a [`Liveness`](liveness::Liveness).
-//! Whoever owns the socket feeds `handle_data` and `handle_timeout`, writes what `poll_transmit` gives and asks
+//! Whoever owns the socket feeds `handle_data` and `handle_timeout`, writes what `poll_outgoing` gives and asks
 //! `poll_timeout` when to come back. Invariants: every token given with a request comes back exactly once; nothing
 //! blocks, panics or allocates beyond its limit on peer data; after the link is lost nothing more comes out.
 
@@ -12,7 +12,10 @@ pub mod frame;
 pub mod handshake;
 pub mod inbox;
 pub mod liveness;
+mod loan;
+mod loss;
 pub mod outbox;
+mod outgoing;
 mod requests;
 mod room;
 mod routes;
@@ -20,6 +23,8 @@ mod submit;
 
 pub use acceptor::{AcceptorLink, Credit, Inbound, Payload, Request, RequestKind, Slice};
 pub use client::{Casted, ClientLink, FRAGMENT_BYTES_OPENING, PEER_DRAINING, Phase};
+pub use loan::{Loan, Memory};
+pub use outgoing::Outgoing;
 pub use requests::{Answer, InlineBytes, NextItem, Outcome, Ticket};
 pub use room::RoomTicket;
 pub use routes::RouteKey;

@@ -16,6 +16,7 @@ use hashbrown::HashMap;
 
 use super::FRAGMENT_BYTES_MIN;
 use super::frame::{self, HEAD_BYTES, Head, Kind};
+use super::outgoing::Outgoing;
 
 /// What keeps its order when one of its frames is large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -158,14 +159,14 @@ impl Entry {
     }
 
     /// Appends `count` bytes of the frame from where the last fragment ended.
-    fn copy_next(&mut self, count: usize, out: &mut Vec<u8>) {
+    fn share_next(&mut self, count: usize, out: &mut Outgoing) {
         let head = self.head.as_bytes().get(4..).unwrap_or_default();
         let from_head = head.get(self.sent..).unwrap_or_default();
         let from_head = from_head.get(..count.min(from_head.len())).unwrap_or_default();
-        out.extend_from_slice(from_head);
+        out.copy(from_head);
         let body_start = (self.sent + from_head.len()).saturating_sub(head.len());
         let rest = count - from_head.len();
-        out.extend_from_slice(self.body.get(body_start..body_start + rest).unwrap_or_default());
+        out.share(&self.body, body_start, body_start + rest);
         self.sent += count;
     }
 }
@@ -361,49 +362,57 @@ impl Outbox {
     }
 
     /// Hands the next bytes to the writer, who has written the last ones in full. Empty: nothing to do.
-    pub fn poll_transmit(&mut self, buffer: &mut Vec<u8>) {
-        buffer.clear();
+    pub fn poll_outgoing(&mut self, out: &mut Outgoing) {
         let control_bytes = self.control.len();
         self.batch.control_bytes = control_bytes;
         self.batch.segment_start = self.taken;
         self.batch.begun.clear();
         if control_bytes == 0 && self.lanes.is_empty() {
-            if let Some(segment) = self.segments.pop_front() {
-                self.taken += segment.len() as u64;
-                let old = std::mem::replace(buffer, segment);
-                if old.capacity() <= SPARE_BYTES_MAX && old.capacity() > self.spare.capacity() {
-                    self.spare = old;
-                }
-            }
+            // Small frames alone go as they were gathered, without being copied once more.
+            let segment = self.segments.pop_front().unwrap_or_default();
+            self.taken += segment.len() as u64;
+            let old = out.replace(segment);
+            self.spare(old);
+            self.queued -= out.len();
         } else {
-            buffer.append(&mut self.control);
+            out.clear();
+            out.append(&mut self.control);
             if self.control.capacity() > SPARE_BYTES_MAX {
                 self.control = Vec::new();
             }
             if let Some(mut segment) = self.segments.pop_front() {
                 self.taken += segment.len() as u64;
-                buffer.extend_from_slice(&segment);
-                segment.clear();
-                if segment.capacity() <= SPARE_BYTES_MAX {
-                    self.spare = segment;
-                }
+                out.append(&mut segment);
+                self.spare(segment);
             }
-            self.queued -= buffer.len();
-            self.take_fragments(buffer);
-            self.batch.bytes = buffer.len();
-            return;
+            self.queued -= out.len();
+            self.take_fragments(out);
         }
-        self.queued -= buffer.len();
-        self.batch.bytes = buffer.len();
+        self.batch.bytes = out.len();
+    }
+
+    /// As [`Outbox::poll_outgoing`], in one piece.
+    pub fn poll_transmit(&mut self, buffer: &mut Vec<u8>) {
+        let mut out = Outgoing::from(std::mem::take(buffer));
+        self.poll_outgoing(&mut out);
+        *buffer = out.flatten();
+    }
+
+    /// Keeps the buffer for the next segment, if it is better than what is there.
+    fn spare(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= SPARE_BYTES_MAX && buffer.capacity() > self.spare.capacity() {
+            buffer.clear();
+            self.spare = buffer;
+        }
     }
 
     /// One fragment of each lane in turn, until the budget of a batch is used.
-    fn take_fragments(&mut self, buffer: &mut Vec<u8>) {
-        let start = buffer.len();
+    fn take_fragments(&mut self, out: &mut Outgoing) {
+        let start = out.len();
         let mut waiting = 0;
-        while waiting < self.turn.len() && buffer.len() - start < LANE_BYTES_PER_BATCH {
+        while waiting < self.turn.len() && out.len() - start < LANE_BYTES_PER_BATCH {
             let Some(lane) = self.turn.pop_front() else { break };
-            let moved = self.take_from(lane, buffer);
+            let moved = self.take_from(lane, out);
             if self.lanes.get(&lane).is_none_or(VecDeque::is_empty) {
                 self.lanes.remove(&lane);
             } else {
@@ -414,14 +423,14 @@ impl Outbox {
     }
 
     /// Whether anything of the lane could go: not if its next large frame does not fit the peer's reassembly now.
-    fn take_from(&mut self, lane: Lane, buffer: &mut Vec<u8>) -> bool {
+    fn take_from(&mut self, lane: Lane, out: &mut Outgoing) -> bool {
         let fragment_bytes = self.fragment_bytes;
         let Some(queue) = self.lanes.get_mut(&lane) else { return false };
         let Some(entry) = queue.front_mut() else { return false };
         if !entry.is_large(fragment_bytes) && entry.sent == 0 {
-            self.batch.begun.push((entry.number, buffer.len()));
-            buffer.extend_from_slice(entry.head.as_bytes());
-            buffer.extend_from_slice(&entry.body);
+            self.batch.begun.push((entry.number, out.len()));
+            out.copy(entry.head.as_bytes());
+            out.share(&entry.body, 0, entry.body.len());
             self.queued -= 4 + entry.total;
             self.entries -= 1;
             queue.pop_front();
@@ -434,7 +443,7 @@ impl Outbox {
             if !fits {
                 return false;
             }
-            self.batch.begun.push((entry.number, buffer.len()));
+            self.batch.begun.push((entry.number, out.len()));
             self.started += 1;
             self.started_bytes += entry.total;
             entry.stream = self.next_stream;
@@ -443,8 +452,8 @@ impl Outbox {
         let count = (entry.total - entry.sent).min(fragment_bytes - HEAD_BYTES);
         // Totals are bounded by message_bytes_max, far below 4 GiB.
         let total = first.then(|| u32::try_from(entry.total).unwrap_or(u32::MAX));
-        buffer.extend_from_slice(Head::fragment(entry.stream, total).sealed(count).as_bytes());
-        entry.copy_next(count, buffer);
+        out.copy(Head::fragment(entry.stream, total).sealed(count).as_bytes());
+        entry.share_next(count, out);
         self.queued -= count;
         if entry.sent == entry.total {
             self.started -= 1;

@@ -7,6 +7,7 @@ use farcall_proto::failure::NotSent;
 
 use crate::conn::Encoded;
 use crate::message::RemoteMessage;
+use crate::spare;
 
 thread_local! {
     /// The buffer messages are encoded into; one per thread.
@@ -23,12 +24,16 @@ pub(super) fn with_encoded<M: RemoteMessage, R>(
 ) -> Result<R, NotSent> {
     let mut scratch = SCRATCH.take();
     scratch.clear();
+    if scratch.capacity() == 0 {
+        // The last message was large and took it along; this one may be large too.
+        scratch = spare::take_any();
+    }
     if let Err(error) = message.encode(&mut scratch) {
         SCRATCH.set(scratch);
         return Err(NotSent::Encode(error.to_string().into()));
     }
     if scratch.len() > LARGE_BYTES {
-        return Ok(send(Encoded::Large(Bytes::from(scratch))));
+        return Ok(send(Encoded::Large(spare::share(scratch))));
     }
     let result = send(Encoded::Small(&scratch));
     SCRATCH.set(scratch);

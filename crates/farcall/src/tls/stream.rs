@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IoSlice, Write};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
@@ -217,12 +217,13 @@ impl Session {
         Ok(())
     }
 
-    /// Seals the beginning of these bytes.
-    fn seal(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.out.capacity() == 0 && bytes.len() > KEPT_BYTES {
+    /// Seals the beginning of these pieces, one behind the other.
+    fn seal(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<()> {
+        if self.out.capacity() == 0 && pieces.iter().any(|piece| piece.len() > KEPT_BYTES) {
             self.out = borrow_buffer();
         }
-        for plain in bytes.chunks(RECORD_BYTES).take(SEALED_MAX) {
+        let records = pieces.iter().flat_map(|piece| piece.chunks(RECORD_BYTES));
+        for plain in records.take(SEALED_MAX) {
             self.tls.writer().write_all(plain)?;
             self.collect()?;
             self.sealed.push_back(Sealed { end: self.out.len(), plain: plain.len() });
@@ -296,14 +297,22 @@ impl AsyncRead for TlsStream {
 
 impl AsyncWrite for TlsStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let shared = &*self.shared;
         loop {
             let mut session = shared.session.lock();
             if session.sealed.is_empty() && session.done == 0 {
-                if bytes.is_empty() {
+                if pieces.iter().all(|piece| piece.is_empty()) {
                     return Poll::Ready(Ok(0));
                 }
-                session.seal(bytes)?;
+                session.seal(pieces)?;
             }
             let flushed = session.flush(&shared.socket);
             let done = std::mem::take(&mut session.done);
@@ -316,6 +325,10 @@ impl AsyncWrite for TlsStream {
             let stream: &TcpStream = shared.socket.as_ref();
             ready!(stream.poll_write_ready(cx))?;
         }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

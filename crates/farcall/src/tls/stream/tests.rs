@@ -165,7 +165,7 @@ async fn a_writer_is_told_of_exactly_the_records_that_the_kernel_has_as_a_whole(
 async fn records_that_the_kernel_took_before_an_error_count_as_written() {
     let (stream, _peer) = pair().await;
     let mut session = stream.shared.session.lock();
-    session.seal(&counted(3 * RECORD_BYTES)).unwrap();
+    session.seal(&[IoSlice::new(&counted(3 * RECORD_BYTES))]).unwrap();
     // Two records and a half, and then the peer is gone.
     let mut takes = vec![session.sealed[1].end + RECORD_BYTES / 2];
     let flushed = session.flush_to(|_| takes.pop().ok_or(io::ErrorKind::ConnectionReset.into()));
