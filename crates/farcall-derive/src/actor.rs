@@ -25,8 +25,9 @@ fn try_expand(item: TokenStream) -> syn::Result<TokenStream> {
         #[automatically_derived]
         impl ::farcall::RemoteActor for #actor {
             fn entries() -> &'static [::farcall::Entry<Self>] {
+                use ::farcall::__private::Otherwise as _;
                 const ENTRIES: &[::farcall::Entry<#actor>] =
-                    &[#(::farcall::Entry::<#actor>::new::<#messages>()),*];
+                    &[#(::farcall::__private::Choose::<#actor, #messages>::ENTRY),*];
                 ENTRIES
             }
         }
@@ -77,9 +78,10 @@ mod tests {
             #[automatically_derived]
             impl ::farcall::RemoteActor for Counter {
                 fn entries() -> &'static [::farcall::Entry<Self>] {
+                    use ::farcall::__private::Otherwise as _;
                     const ENTRIES: &[::farcall::Entry<Counter>] = &[
-                        ::farcall::Entry::<Counter>::new::<Add>(),
-                        ::farcall::Entry::<Counter>::new::<messages::Total>()
+                        ::farcall::__private::Choose::<Counter, Add>::ENTRY,
+                        ::farcall::__private::Choose::<Counter, messages::Total>::ENTRY
                     ];
                     ENTRIES
                 }

@@ -5,17 +5,19 @@
 //! gets exactly one, also when the actor panics or its mailbox is dropped: the item that ran ends as
 //! [`Failed::Panicked`], those behind it as surely not run.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::dev::{MessageResponse, OneshotSender};
-use actix::{Actor, ActorContext, Context, Handler, Message};
+use actix::{Actor, ActorContext, Context, Handler, Message, MessageResult};
 use bytes::Bytes;
 use farcall_proto::failure::{Failed, Fault, Rejected};
 use farcall_proto::link::frame::RequestId;
 
 use crate::answer::{Replies, Responder};
 use crate::backlog::Backlog;
+use crate::clock;
 use crate::compress;
 use crate::held;
 use crate::message::{Answer, MessageInfo, RemoteMessage};
@@ -48,6 +50,69 @@ impl<A: Actor<Context = Context<A>>> Entry<A> {
     pub fn info(&self) -> &'static MessageInfo {
         self.info
     }
+}
+
+/// Chooses the entry of a message: [`Choose::ENTRY`] where the handler's result is there when it returns, else the one
+/// of [`Otherwise`]. Named like that, the first hides the second wherever its bounds hold.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Choose<A, M>(PhantomData<(A, M)>);
+
+impl<A, M> Choose<A, M>
+where
+    A: Actor<Context = Context<A>> + Handler<M, Result: AtOnce<M>>,
+    M: RemoteMessage,
+{
+    /// Spares the channel that a result goes through which may come later.
+    pub const ENTRY: Entry<A> = Entry { info: M::INFO, run: run_at_once::<A, M> };
+}
+
+/// See [`Choose`].
+#[doc(hidden)]
+pub trait Otherwise<A: Actor> {
+    /// For results of any kind.
+    const ENTRY: Entry<A>;
+}
+
+impl<A, M> Otherwise<A> for Choose<A, M>
+where
+    A: Actor<Context = Context<A>> + Handler<M>,
+    M: RemoteMessage,
+    M::Result: Send,
+{
+    const ENTRY: Entry<A> = Entry::new::<M>();
+}
+
+/// What a handler returns that is the result itself: what actix would only hand on.
+#[doc(hidden)]
+pub trait AtOnce<M: Message> {
+    /// The result.
+    fn result(self) -> M::Result;
+}
+
+impl<M: Message> AtOnce<M> for MessageResult<M> {
+    fn result(self) -> M::Result {
+        self.0
+    }
+}
+
+macro_rules! at_once {
+    ($([$($generic:ident),*] $result:ty;)*) => {$(
+        impl<M: Message<Result = $result>, $($generic),*> AtOnce<M> for $result {
+            fn result(self) -> M::Result {
+                self
+            }
+        }
+    )*};
+}
+
+// Those that actix takes for results.
+at_once! {
+    [] (); [] bool; [] String;
+    [] u8; [] u16; [] u32; [] u64; [] usize;
+    [] i8; [] i16; [] i32; [] i64; [] isize;
+    [] f32; [] f64;
+    [T, E] Result<T, E>; [T] Option<T>; [T] Vec<T>; [T] Arc<T>;
 }
 
 impl<A: Actor> std::fmt::Debug for Entry<A> {
@@ -119,12 +184,8 @@ struct Taken {
     since: Option<Instant>,
 }
 
-/// Items without a deadline look at the clock once in so many.
-const CLOCK_EVERY: usize = 4;
-
-/// The backlog hears of progress after this many items, or after this long.
+/// The backlog hears of progress after this many items, or when the kernel has ticked.
 const REPORT_ITEMS: usize = 16;
-const REPORT_AFTER: Duration = Duration::from_millis(1);
 
 impl Batch {
     pub(crate) fn new(port: Arc<AnswerPort>, backlog: Arc<Backlog>, chunk: Bytes, items: Vec<Item>) -> Self {
@@ -188,7 +249,7 @@ impl Batch {
             (entry.run)(actor, ctx, &mut run);
             self.running = None;
             if self.items.len() > 0 && held::waits::<A>(ctx) {
-                self.report(now);
+                self.report(Instant::now());
                 self.replies.flush();
                 return Some(self);
             }
@@ -200,18 +261,14 @@ impl Batch {
     fn next(&mut self) -> Option<(Item, Instant)> {
         loop {
             let item = self.items.next()?;
-            // What has no deadline needs the time only now and then, to report progress.
-            let now = match self.taken.since {
-                Some(since)
-                    if item.deadline.is_none() && !self.taken.messages.is_multiple_of(CLOCK_EVERY) =>
-                {
-                    since
-                }
-                _ => Instant::now(),
-            };
+            let mut now = clock::lately();
             self.note_taken(item.payload_bytes(), now);
             if item.want == Want::Nothing {
                 return Some((item, now));
+            }
+            // The exact time matters only near the deadline.
+            if item.deadline.is_some_and(|deadline| deadline <= now + clock::BEHIND_MAX) {
+                now = Instant::now();
             }
             if item.deadline.is_some_and(|deadline| deadline <= now) {
                 self.refuse(&item, &Rejected::Expired.into());
@@ -228,8 +285,8 @@ impl Batch {
         self.taken.messages += 1;
         self.taken.bytes += payload_bytes;
         let since = *self.taken.since.get_or_insert(now);
-        if self.taken.messages >= REPORT_ITEMS || now.saturating_duration_since(since) >= REPORT_AFTER {
-            self.report(now);
+        if self.taken.messages >= REPORT_ITEMS || now > since {
+            self.report(Instant::now());
         }
     }
 
@@ -285,7 +342,7 @@ impl Run<'_> {
         Responder::new(self.replies.port().clone(), self.id, self.want)
     }
 
-    /// When it was taken out of the mailbox.
+    /// When it was taken out of the mailbox; up to 10 ms early.
     pub fn started(&self) -> Instant {
         self.started
     }
@@ -322,6 +379,22 @@ where
                 // Otherwise the responder's drop says that the actor stopped.
             });
         }
+    }
+}
+
+/// As [`run_handler`], for results that are there when the handler returns.
+fn run_at_once<A, M>(actor: &mut A, ctx: &mut A::Context, run: &mut Run<'_>)
+where
+    A: Actor<Context = Context<A>> + Handler<M, Result: AtOnce<M>>,
+    M: RemoteMessage,
+{
+    let message = match M::decode(run.version, run.payload) {
+        Ok(message) => message,
+        Err(error) => return run.undecodable(M::INFO, &error.to_string()),
+    };
+    let result = <A as Handler<M>>::handle(actor, message, ctx).result();
+    if run.want != Want::Nothing {
+        result.give(&mut run.replies.answer_to(run.id, run.want));
     }
 }
 

@@ -14,8 +14,8 @@ use farcall_proto::link::handshake::PeerParams;
 use farcall_proto::link::liveness::IoState;
 use farcall_proto::link::outbox::Body;
 use farcall_proto::link::{
-    Casted, ClientLink, Limits, Loan, LossCause, NextItem, Outcome, Outgoing, Phase, RoomTicket, RouteKey,
-    Submit, Ticket,
+    Arrived, Casted, ClientLink, InlineBytes, Limits, Loan, LossCause, NextItem, Outgoing, Phase, RoomTicket,
+    RouteKey, Submit, Ticket,
 };
 use parking_lot::Mutex;
 
@@ -154,12 +154,17 @@ impl Conn {
         RoomWait { conn: self.clone(), ticket }
     }
 
-    /// The outcome, once.
-    pub(crate) fn poll_outcome(&self, ticket: Ticket, waker: &Waker) -> Option<Outcome> {
+    /// What came in, once; a small answer is copied to `place`.
+    pub(crate) fn poll_arrived(
+        &self,
+        ticket: Ticket,
+        place: &mut InlineBytes,
+        waker: &Waker,
+    ) -> Option<Arrived> {
         // Whatever it replaces is dropped outside the lock: it may be the last reference to anything.
         let mut replaced = None;
         self.with_link(|inner| {
-            inner.link.poll_outcome(ticket, |token| {
+            inner.link.poll_arrived(ticket, place, |token| {
                 if !token.will_wake(waker) {
                     replaced = Some(std::mem::replace(token, waker.clone()));
                 }

@@ -77,6 +77,7 @@ extern crate self as farcall;
 mod access;
 mod backoff;
 mod binding;
+mod clock;
 mod compress;
 pub mod config;
 mod cookie;
@@ -150,6 +151,7 @@ pub mod prelude {
 /// What the macros need from other crates, so that users need only `farcall` and `actix`.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::batch::{Choose, Otherwise};
     pub use actix;
     pub use postcard;
     pub use postcard_schema;

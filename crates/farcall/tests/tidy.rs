@@ -20,6 +20,7 @@ const LAYERS: &[(u32, &[&str])] = &[
         &[
             "logging",
             "backoff",
+            "clock",
             "binding",
             "metrics",
             "error",

@@ -20,12 +20,14 @@ use super::loan::{Loan, Memory};
 use super::loss::Lost;
 use super::outbox::{Body, Lane, Outbox, Oversized, Place, Reassembly};
 use super::outgoing::Outgoing;
-use super::requests::{Answer, NextItem, Origin, Outcome, Pending, Requests, Ticket};
+use super::requests::{Answer, Origin, Outcome, Pending, Requests, Ticket};
 use super::room::{Room, RoomTicket};
 use super::routes::{NoRoute, RouteKey, RouteTable};
 use super::submit::{Submit, SubmitKind, left_ms};
 use super::{Agreed, Limits, LossCause, ProtocolError};
 use crate::failure::{Failed, Failure, Fault, Limit, NotSent, Unknown};
+
+mod take;
 
 /// How the link stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -310,37 +312,6 @@ impl<T> ClientLink<T> {
         self.room.take(count, &mut self.woken);
     }
 
-    /// The outcome, once; until then `refresh` may replace the waiting token.
-    pub fn poll_outcome(&mut self, ticket: Ticket, refresh: impl FnOnce(&mut T)) -> Option<Outcome> {
-        if !self.requests.knows(ticket) {
-            return Some(Outcome::Failure(NotSent::AlreadyTaken.into()));
-        }
-        let outcome = self.requests.poll(ticket, refresh);
-        if outcome.is_some() {
-            self.wake_for_room();
-        }
-        outcome
-    }
-
-    /// The next item of a stream; `token` is asked for if there is none yet. After the end the ticket is done.
-    pub fn poll_item(&mut self, ticket: Ticket, token: impl FnOnce() -> T) -> NextItem {
-        let Some(next) = self.requests.next_item(ticket, token) else {
-            return NextItem::End(Outcome::Failure(NotSent::AlreadyTaken.into()));
-        };
-        match &next {
-            NextItem::Item { credit, .. } if *credit > 0 && self.lost.is_none() => {
-                let credit = *credit;
-                self.outbox.control(|out| frame::write_credit(ticket.0, credit, out));
-            }
-            NextItem::End(_) => {
-                self.requests.cancel(ticket);
-                self.wake_for_room();
-            }
-            NextItem::Item { .. } | NextItem::Opened | NextItem::Pending => {}
-        }
-        next
-    }
-
     /// Gives a request up: withdrawn if it was not handed out yet, else the peer is told. Gives the token back.
     pub fn cancel(&mut self, ticket: Ticket) -> Option<T> {
         let (origin, token) = self.requests.cancel(ticket)?;
@@ -427,6 +398,9 @@ impl<T> ClientLink<T> {
             None => Answer::copy(payload),
         };
         match frame {
+            Frame::Reply { id, fault: false, compressed, payload } if whole.is_none() => {
+                self.woken.extend(self.requests.answer(id, payload, compressed, now));
+            }
             Frame::Reply { id, fault, compressed, payload } => {
                 let outcome = if fault {
                     // A newer peer may know reasons that this side does not: no harm to anybody else.

@@ -34,31 +34,68 @@ pub enum Answer {
 /// Answers up to this size stay in the slot.
 const INLINE_BYTES: usize = 96;
 
-/// Room for a small answer. Aligned, so that moving it about costs whole registers: an answer is moved a few times
-/// between its slot and whoever decodes it, and copies at odd addresses wait for each other.
+/// Room for a small answer. Aligned, so that copying it costs whole registers.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(16))]
 pub struct InlineBytes([u8; INLINE_BYTES]);
 
+impl InlineBytes {
+    /// Room for an answer that has not come.
+    pub const EMPTY: Self = Self([0; INLINE_BYTES]);
+
+    /// The first `len` bytes.
+    pub fn get(&self, len: u8) -> &[u8] {
+        self.0.get(..usize::from(len)).unwrap_or_default()
+    }
+
+    /// Takes a small payload in; none if it is not small.
+    fn set(&mut self, payload: &[u8]) -> Option<u8> {
+        let len = u8::try_from(payload.len()).ok()?;
+        self.0.get_mut(..payload.len())?.copy_from_slice(payload);
+        Some(len)
+    }
+}
+
+/// What came in for a request, when it is taken where small answers need not be moved about.
+#[derive(Debug)]
+pub enum Arrived {
+    /// A small answer: the first `len` bytes of the place that was given.
+    Inline {
+        /// How many bytes.
+        len: u8,
+        /// Whether they are compressed.
+        compressed: bool,
+    },
+    /// Anything else.
+    Other(Box<Outcome>),
+}
+
+impl Arrived {
+    /// The outcome as a value of its own.
+    pub fn into_outcome(self, place: &InlineBytes) -> Outcome {
+        match self {
+            Self::Inline { len, compressed } => {
+                Outcome::Answered { answer: Answer::Inline { bytes: *place, len }, compressed }
+            }
+            Self::Other(outcome) => *outcome,
+        }
+    }
+}
+
 impl Answer {
     /// Copies a small answer into the slot, a larger one to the heap.
     pub fn copy(payload: &[u8]) -> Self {
-        match u8::try_from(payload.len()) {
-            Ok(len) if payload.len() <= INLINE_BYTES => {
-                let mut bytes = InlineBytes([0; INLINE_BYTES]);
-                if let Some(place) = bytes.0.get_mut(..payload.len()) {
-                    place.copy_from_slice(payload);
-                }
-                Self::Inline { bytes, len }
-            }
-            _ => Self::Shared(Bytes::copy_from_slice(payload)),
+        let mut bytes = InlineBytes::EMPTY;
+        match bytes.set(payload) {
+            Some(len) => Self::Inline { bytes, len },
+            None => Self::Shared(Bytes::copy_from_slice(payload)),
         }
     }
 
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
         match self {
-            Self::Inline { bytes, len } => bytes.0.get(..usize::from(*len)).unwrap_or_default(),
+            Self::Inline { bytes, len } => bytes.get(*len),
             Self::Shared(bytes) => bytes,
         }
     }
@@ -104,13 +141,15 @@ struct Slot<T> {
     deadline: Option<Instant>,
     origin: Origin,
     state: State<T>,
+    /// A small answer. It stays where it was copied to until it is copied to whoever decodes it.
+    inline: InlineBytes,
 }
 
 #[derive(Debug)]
 enum State<T> {
     Free { next: Option<u32> },
     Waiting(T),
-    Done { outcome: Outcome, since: Instant },
+    Done { arrived: Arrived, since: Instant },
     Items(Box<ItemQueue<T>>),
 }
 
@@ -274,7 +313,9 @@ impl<T> Requests<T> {
                 slot.origin = origin;
                 slot.state = state;
             }
-            None => self.slots.push(Slot { generation: 0, deadline, origin, state }),
+            None => {
+                self.slots.push(Slot { generation: 0, deadline, origin, state, inline: InlineBytes::EMPTY });
+            }
         }
         id
     }
@@ -285,39 +326,85 @@ impl<T> Requests<T> {
 
     /// Stores the outcome; gives the token back. None for a late answer: its caller was already told otherwise.
     pub(super) fn complete(&mut self, id: RequestId, outcome: Outcome, now: Instant) -> Option<T> {
-        let slot = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
-        match &mut slot.state {
-            State::Waiting(_) => {
-                self.unanswered -= 1;
-                slot.deadline = None;
-                let before = std::mem::replace(&mut slot.state, State::Done { outcome, since: now });
-                match before {
-                    State::Waiting(token) => Some(token),
-                    _ => None,
+        match &mut self.slot(id)?.state {
+            State::Waiting(_) => self.complete_with(id, now, |inline| match outcome {
+                Outcome::Answered { answer: Answer::Inline { bytes, len }, compressed } => {
+                    *inline = bytes;
+                    Arrived::Inline { len, compressed }
                 }
-            }
+                outcome => Arrived::Other(Box::new(outcome)),
+            }),
             State::Items(queue) if queue.end.is_none() => {
-                self.unanswered -= 1;
-                slot.deadline = None;
                 queue.end = Some(outcome);
-                queue.token.take()
+                let token = queue.token.take();
+                self.slot(id)?.deadline = None;
+                self.unanswered -= 1;
+                token
             }
             _ => None,
         }
     }
 
-    /// The outcome if it is there (the slot is free again), else shows the waiting token.
-    pub(super) fn poll(&mut self, ticket: Ticket, refresh: impl FnOnce(&mut T)) -> Option<Outcome> {
+    /// As [`Requests::complete`] with an answer, which is copied only once if it is small.
+    pub(super) fn answer(
+        &mut self,
+        id: RequestId,
+        payload: &[u8],
+        compressed: bool,
+        now: Instant,
+    ) -> Option<T> {
+        if !matches!(self.slot(id)?.state, State::Waiting(_)) || payload.len() > INLINE_BYTES {
+            let answer = Answer::copy(payload);
+            return self.complete(id, Outcome::Answered { answer, compressed }, now);
+        }
+        self.complete_with(id, now, |inline| Arrived::Inline {
+            len: inline.set(payload).unwrap_or(0),
+            compressed,
+        })
+    }
+
+    /// Ends the wait for a slot's answer.
+    fn complete_with(
+        &mut self,
+        id: RequestId,
+        now: Instant,
+        arrive: impl FnOnce(&mut InlineBytes) -> Arrived,
+    ) -> Option<T> {
+        let slot = self.slots.get_mut(id.slot as usize)?;
+        let arrived = arrive(&mut slot.inline);
+        slot.deadline = None;
+        match std::mem::replace(&mut slot.state, State::Done { arrived, since: now }) {
+            State::Waiting(token) => {
+                self.unanswered -= 1;
+                Some(token)
+            }
+            _ => None,
+        }
+    }
+
+    /// What has come in, if it has (the slot is free again); else shows the waiting token. A small answer is copied to
+    /// `place`.
+    pub(super) fn poll(
+        &mut self,
+        ticket: Ticket,
+        place: &mut InlineBytes,
+        refresh: impl FnOnce(&mut T),
+    ) -> Option<Arrived> {
         let slot = self.slot(ticket.0)?;
         match &mut slot.state {
             State::Waiting(token) => {
                 refresh(token);
                 None
             }
-            State::Done { .. } => match self.release(ticket.0) {
-                Some(State::Done { outcome, .. }) => Some(outcome),
-                _ => None,
-            },
+            State::Done { arrived, .. } => {
+                if matches!(arrived, Arrived::Inline { .. }) {
+                    *place = slot.inline;
+                }
+                match self.release(ticket.0) {
+                    Some(State::Done { arrived, .. }) => Some(arrived),
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }

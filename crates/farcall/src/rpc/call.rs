@@ -6,12 +6,13 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use farcall_proto::failure::{Failed, Failure};
-use farcall_proto::link::{Outcome, SubmitKind};
+use farcall_proto::link::{Arrived, InlineBytes, Outcome, SubmitKind};
 use farcall_proto::peer::Target;
 
 use super::encode::with_encoded;
 use super::exchange::{Exchange, Site, Times};
 use super::{Caller, Named};
+use crate::clock;
 use crate::compress;
 use crate::error::CallError;
 use crate::message::{RemoteMessage, Value, decode_value};
@@ -91,10 +92,9 @@ where
             Some(exchange) => exchange,
             empty => {
                 let times = Times { timeout: call.timeout, send_timeout: call.send_timeout };
-                let now = Instant::now();
-                let config = &call.caller.context.config;
-                let exchange =
-                    empty.insert(times.exchange(SubmitKind::Call, config.call_timeout, call.caller, now));
+                let (exchange, now) =
+                    times.begin(SubmitKind::Call, call.caller.context.config.call_timeout, call.caller);
+                let exchange = empty.insert(exchange);
                 let started = with_encoded(&call.message, |payload| {
                     exchange.start(call.caller, &site, payload, cx.waker(), now)
                 });
@@ -108,11 +108,28 @@ where
                 exchange
             }
         };
-        exchange.poll(call.caller, &site, cx).map(|outcome| value_of(call.caller, &site, outcome))
+        let mut place = InlineBytes::EMPTY;
+        exchange.poll_arrived(call.caller, &site, &mut place, cx).map(|arrived| match arrived {
+            Arrived::Inline { len, compressed } => {
+                decode_answer(call.caller, place.get(len), compressed).map_err(|failed| site.error(failed))
+            }
+            Arrived::Other(outcome) => value_of(call.caller, &site, *outcome),
+        })
     }
 }
 
 impl Times {
+    /// An exchange that begins now, and a time for everything that does not need it exactly. A deadline that is far may
+    /// be later by [`clock::BEHIND_MAX`], never earlier: asking for the exact time costs 25 ns.
+    fn begin(self, kind: SubmitKind, default: Duration, caller: &Caller) -> (Exchange, Instant) {
+        if self.timeout.unwrap_or(default) < EXACT_BELOW {
+            let now = Instant::now();
+            return (self.exchange(kind, default, caller, now), now);
+        }
+        let lately = clock::lately();
+        (self.exchange(kind, default, caller, lately + clock::BEHIND_MAX), lately)
+    }
+
     pub(super) fn exchange(
         self,
         kind: SubmitKind,
@@ -124,6 +141,9 @@ impl Times {
         Exchange::new(kind, self.timeout.unwrap_or(default), send_timeout, now)
     }
 }
+
+/// Shorter timeouts are measured exactly.
+const EXACT_BELOW: Duration = Duration::from_secs(1);
 
 impl Site<'_> {
     pub(super) fn error(&self, failure: impl Into<Failure>) -> CallError {

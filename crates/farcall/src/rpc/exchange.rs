@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use farcall_proto::failure::{Failure, NotSent};
 use farcall_proto::link::outbox::Body;
-use farcall_proto::link::{Outcome, RouteKey, Submit, SubmitKind, Ticket};
+use farcall_proto::link::{Arrived, InlineBytes, Outcome, RouteKey, Submit, SubmitKind, Ticket};
 use farcall_proto::peer::Target;
 use tokio::time::Sleep;
 
@@ -170,34 +170,59 @@ impl Exchange {
         site: &Site<'_>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Outcome> {
+        let mut place = InlineBytes::EMPTY;
+        self.poll_arrived(caller, site, &mut place, cx).map(|arrived| arrived.into_outcome(&place))
+    }
+
+    /// As [`Exchange::poll`]; a small answer is copied to `place` and nowhere else.
+    pub(super) fn poll_arrived(
+        &mut self,
+        caller: &Caller,
+        site: &Site<'_>,
+        place: &mut InlineBytes,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Arrived> {
         loop {
             match &mut self.state {
                 State::Waiting { conn, ticket } => {
-                    let Some(outcome) = conn.poll_outcome(*ticket, cx.waker()) else { return Poll::Pending };
+                    let Some(arrived) = conn.poll_arrived(*ticket, place, cx.waker()) else {
+                        return Poll::Pending;
+                    };
                     self.state = State::Done;
-                    return Poll::Ready(outcome);
+                    return Poll::Ready(arrived);
                 }
-                State::Done => return Poll::Ready(Outcome::Failure(NotSent::AlreadyTaken.into())),
-                State::Room { wait, payload, sleep } => {
-                    // The place is given up first: whoever looks for room now must not stand in its own way.
-                    drop(wait.take());
-                    let expired = sleep.as_mut().poll(cx).is_ready();
-                    let (payload, now) = (payload.clone(), Instant::now());
-                    let encoded = Encoded::Large(payload);
-                    match submit(caller, site, self.kind, self.deadline, &encoded, cx.waker(), now) {
-                        Ok((conn, ticket)) => self.state = State::Waiting { conn, ticket },
-                        Err((NotSent::QueueFull { .. }, Some(fuller))) if !expired => {
-                            *wait = Some(fuller.wait_for_room(cx.waker().clone()));
-                            return Poll::Pending;
-                        }
-                        Err((failure, _)) => {
-                            self.state = State::Done;
-                            return Poll::Ready(Outcome::Failure(failure.into()));
-                        }
+                State::Done => return Poll::Ready(failed(NotSent::AlreadyTaken)),
+                State::Room { .. } => {
+                    if let Poll::Ready(failure) = self.poll_room(caller, site, cx) {
+                        return Poll::Ready(failed(failure));
+                    }
+                    if matches!(self.state, State::Room { .. }) {
+                        return Poll::Pending;
                     }
                 }
             }
         }
+    }
+
+    /// Submits the request if there is room now. Ready: it failed.
+    fn poll_room(&mut self, caller: &Caller, site: &Site<'_>, cx: &mut TaskContext<'_>) -> Poll<NotSent> {
+        let State::Room { wait, payload, sleep } = &mut self.state else { return Poll::Pending };
+        // The place is given up first: whoever looks for room now must not stand in its own way.
+        drop(wait.take());
+        let expired = sleep.as_mut().poll(cx).is_ready();
+        let (payload, now) = (payload.clone(), Instant::now());
+        let encoded = Encoded::Large(payload);
+        match submit(caller, site, self.kind, self.deadline, &encoded, cx.waker(), now) {
+            Ok((conn, ticket)) => self.state = State::Waiting { conn, ticket },
+            Err((NotSent::QueueFull { .. }, Some(fuller))) if !expired => {
+                *wait = Some(fuller.wait_for_room(cx.waker().clone()));
+            }
+            Err((failure, _)) => {
+                self.state = State::Done;
+                return Poll::Ready(failure);
+            }
+        }
+        Poll::Pending
     }
 
     /// The connection and the ticket, once submitted: for streams, which go on by themselves.
@@ -250,6 +275,10 @@ impl Drop for Exchange {
             conn.cancel(*ticket);
         }
     }
+}
+
+fn failed(failure: NotSent) -> Arrived {
+    Arrived::Other(Box::new(Outcome::Failure(failure.into())))
 }
 
 type Refused = (NotSent, Option<Arc<Conn>>);

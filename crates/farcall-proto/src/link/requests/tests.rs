@@ -8,6 +8,12 @@ fn answered(bytes: &[u8]) -> Outcome {
     Outcome::Answered { answer: Answer::copy(bytes), compressed: false }
 }
 
+/// What came in, as a value.
+fn taken<T>(table: &mut Requests<T>, ticket: Ticket) -> Option<Outcome> {
+    let mut place = InlineBytes::EMPTY;
+    table.poll(ticket, &mut place, |_| ()).map(|arrived| arrived.into_outcome(&place))
+}
+
 #[test]
 fn a_late_reply_never_reaches_the_next_user_of_its_slot() {
     let now = Instant::now();
@@ -18,7 +24,7 @@ fn a_late_reply_never_reaches_the_next_user_of_its_slot() {
     assert_eq!(first.slot, second.slot);
     assert_eq!(table.complete(first, answered(b"late"), now), None);
     assert_eq!(table.complete(second, answered(b"own"), now), Some("second"));
-    let Some(Outcome::Answered { answer, .. }) = table.poll(Ticket(second), |_| ()) else { panic!() };
+    let Some(Outcome::Answered { answer, .. }) = taken(&mut table, Ticket(second)) else { panic!() };
     assert_eq!(answer.as_slice(), b"own");
     assert_eq!(table.live(), 0);
 }
@@ -32,7 +38,7 @@ fn a_token_comes_back_exactly_once() {
     assert_eq!(table.complete(id, answered(b""), now), Some(7));
     assert_eq!((table.live(), table.unanswered()), (1, 0), "an answer nobody took needs no connection");
     assert_eq!(table.complete(id, answered(b""), now), None);
-    assert!(table.poll(Ticket(id), |_| ()).is_some());
+    assert!(taken(&mut table, Ticket(id)).is_some());
     assert!(!table.knows(Ticket(id)));
 }
 
@@ -106,7 +112,7 @@ fn slots_above_the_peers_limit_are_not_used_again() {
     table.limit(4);
     for id in &queued {
         table.complete(*id, answered(b""), now);
-        table.poll(Ticket(*id), |()| ());
+        taken(&mut table, Ticket(*id));
     }
     assert_eq!(table.live(), 0);
     let mut slots: Vec<u32> = (0..4).map(|_| table.insert(FRAME, None, ()).slot).collect();
@@ -122,4 +128,24 @@ fn items_behind_the_end_of_a_stream_are_dropped() {
     table.complete(id, answered(b""), Instant::now());
     assert_eq!(table.item(id, Answer::copy(b"late"), false), Ok(None));
     assert!(matches!(table.next_item(Ticket(id), || ()), Some(NextItem::End(_))));
+}
+
+#[test]
+fn a_small_answer_and_a_large_one_come_out_as_they_came_in() {
+    let now = Instant::now();
+    let mut table = Requests::new(10);
+    for len in [0, 1, INLINE_BYTES - 1, INLINE_BYTES, INLINE_BYTES + 1, 5000] {
+        for compressed in [false, true] {
+            let payload: Vec<u8> = (0..=250).cycle().take(len).collect();
+            let id = table.insert(FRAME, None, len);
+            assert_eq!(table.answer(id, &payload, compressed, now), Some(len));
+            assert_eq!(table.answer(id, b"a second one", false, now), None);
+            let Some(Outcome::Answered { answer, compressed: was }) = taken(&mut table, Ticket(id)) else {
+                panic!()
+            };
+            assert_eq!((answer.as_slice(), was), (&payload[..], compressed));
+            assert_eq!(table.answer(id, b"too late", false, now), None);
+        }
+    }
+    assert_eq!(table.live(), 0);
 }
