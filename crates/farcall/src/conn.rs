@@ -14,8 +14,8 @@ use farcall_proto::link::handshake::PeerParams;
 use farcall_proto::link::liveness::IoState;
 use farcall_proto::link::outbox::Body;
 use farcall_proto::link::{
-    Arrived, Casted, ClientLink, InlineBytes, Limits, Loan, LossCause, NextItem, Outgoing, Phase, RoomTicket,
-    RouteKey, Submit, Ticket,
+    Arrival, Casted, ClientLink, Limits, Loan, LossCause, NextItem, Outgoing, Phase, RoomTicket, RouteKey,
+    Submit, Ticket,
 };
 use parking_lot::Mutex;
 
@@ -154,17 +154,12 @@ impl Conn {
         RoomWait { conn: self.clone(), ticket }
     }
 
-    /// What came in, once; a small answer is copied to `place`.
-    pub(crate) fn poll_arrived(
-        &self,
-        ticket: Ticket,
-        place: &mut InlineBytes,
-        waker: &Waker,
-    ) -> Option<Arrived> {
+    /// Puts what came in into `arrival`, once; until then the waker is kept.
+    pub(crate) fn poll_arrival(&self, ticket: Ticket, arrival: &mut Arrival, waker: &Waker) -> bool {
         // Whatever it replaces is dropped outside the lock: it may be the last reference to anything.
         let mut replaced = None;
         self.with_link(|inner| {
-            inner.link.poll_arrived(ticket, place, |token| {
+            inner.link.poll_arrival(ticket, arrival, |token| {
                 if !token.will_wake(waker) {
                     replaced = Some(std::mem::replace(token, waker.clone()));
                 }

@@ -25,7 +25,7 @@ pub use acceptor::{AcceptorLink, Credit, Inbound, Payload, Request, RequestKind,
 pub use client::{Casted, ClientLink, FRAGMENT_BYTES_OPENING, PEER_DRAINING, Phase};
 pub use loan::{Loan, Memory};
 pub use outgoing::Outgoing;
-pub use requests::{Answer, Arrived, InlineBytes, NextItem, Outcome, Ticket};
+pub use requests::{Answer, Arrival, InlineBytes, NextItem, Outcome, Ticket};
 pub use room::RoomTicket;
 pub use routes::RouteKey;
 pub use submit::{Submit, SubmitKind};

@@ -56,29 +56,47 @@ impl InlineBytes {
     }
 }
 
-/// What came in for a request, when it is taken where small answers need not be moved about.
+/// A place for what comes in for a request. It is filled where it lies, for moving a small answer about costs as much as
+/// decoding it.
 #[derive(Debug)]
-pub enum Arrived {
-    /// A small answer: the first `len` bytes of the place that was given.
-    Inline {
-        /// How many bytes.
-        len: u8,
-        /// Whether they are compressed.
-        compressed: bool,
-    },
-    /// Anything else.
-    Other(Box<Outcome>),
+pub struct Arrival {
+    inline: InlineBytes,
+    len: u8,
+    compressed: bool,
+    /// Anything but a small answer.
+    other: Option<Box<Outcome>>,
 }
 
-impl Arrived {
-    /// The outcome as a value of its own.
-    pub fn into_outcome(self, place: &InlineBytes) -> Outcome {
-        match self {
-            Self::Inline { len, compressed } => {
-                Outcome::Answered { answer: Answer::Inline { bytes: *place, len }, compressed }
-            }
-            Self::Other(outcome) => *outcome,
+impl Arrival {
+    /// A place for one outcome.
+    pub const EMPTY: Self = Self { inline: InlineBytes::EMPTY, len: 0, compressed: false, other: None };
+
+    /// The payload of an answer, and whether it is compressed.
+    ///
+    /// # Errors
+    /// What there is instead of an answer.
+    pub fn answer(&self) -> Result<(&[u8], bool), &Failure> {
+        match self.other.as_deref() {
+            None => Ok((self.inline.get(self.len), self.compressed)),
+            Some(Outcome::Answered { answer, compressed }) => Ok((answer.as_slice(), *compressed)),
+            Some(Outcome::Failure(failure)) => Err(failure),
         }
+    }
+
+    /// The outcome as a value of its own.
+    pub fn into_outcome(self) -> Outcome {
+        match self.other {
+            None => {
+                let answer = Answer::Inline { bytes: self.inline, len: self.len };
+                Outcome::Answered { answer, compressed: self.compressed }
+            }
+            Some(outcome) => *outcome,
+        }
+    }
+
+    /// Puts a failure there.
+    pub fn fail(&mut self, failure: impl Into<Failure>) {
+        self.other = Some(Box::new(Outcome::Failure(failure.into())));
     }
 }
 
@@ -151,6 +169,17 @@ enum State<T> {
     Waiting(T),
     Done { arrived: Arrived, since: Instant },
     Items(Box<ItemQueue<T>>),
+}
+
+/// What a slot holds until its caller takes it.
+#[derive(Debug)]
+enum Arrived {
+    /// So many bytes in the slot itself.
+    Inline {
+        len: u8,
+        compressed: bool,
+    },
+    Other(Box<Outcome>),
 }
 
 /// The answers of a stream that the application has not taken yet.
@@ -382,31 +411,30 @@ impl<T> Requests<T> {
         }
     }
 
-    /// What has come in, if it has (the slot is free again); else shows the waiting token. A small answer is copied to
-    /// `place`.
+    /// Puts what has come in into `arrival` (the slot is free again), else shows the waiting token.
     pub(super) fn poll(
         &mut self,
         ticket: Ticket,
-        place: &mut InlineBytes,
+        arrival: &mut Arrival,
         refresh: impl FnOnce(&mut T),
-    ) -> Option<Arrived> {
-        let slot = self.slot(ticket.0)?;
+    ) -> bool {
+        let Some(slot) = self.slot(ticket.0) else { return false };
         match &mut slot.state {
             State::Waiting(token) => {
                 refresh(token);
-                None
+                return false;
             }
-            State::Done { arrived, .. } => {
-                if matches!(arrived, Arrived::Inline { .. }) {
-                    *place = slot.inline;
-                }
-                match self.release(ticket.0) {
-                    Some(State::Done { arrived, .. }) => Some(arrived),
-                    _ => None,
-                }
+            State::Done { arrived: Arrived::Inline { len, compressed }, .. } => {
+                (arrival.len, arrival.compressed) = (*len, *compressed);
+                arrival.inline = slot.inline;
             }
-            _ => None,
+            State::Done { .. } => {}
+            State::Items(_) | State::Free { .. } => return false,
         }
+        if let Some(State::Done { arrived: Arrived::Other(outcome), .. }) = self.release(ticket.0) {
+            arrival.other = Some(outcome);
+        }
+        true
     }
 
     /// Whether the ticket still stands for a slot (an answer nobody took may have been dropped by its time limit).

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use farcall_proto::failure::{Failed, Failure};
-use farcall_proto::link::{Arrived, InlineBytes, Outcome, SubmitKind};
+use farcall_proto::link::{Arrival, Outcome, SubmitKind};
 use farcall_proto::peer::Target;
 
 use super::encode::with_encoded;
@@ -108,12 +108,12 @@ where
                 exchange
             }
         };
-        let mut place = InlineBytes::EMPTY;
-        exchange.poll_arrived(call.caller, &site, &mut place, cx).map(|arrived| match arrived {
-            Arrived::Inline { len, compressed } => {
-                decode_answer(call.caller, place.get(len), compressed).map_err(|failed| site.error(failed))
+        let mut arrival = Arrival::EMPTY;
+        exchange.poll_arrival(call.caller, &site, &mut arrival, cx).map(|()| match arrival.answer() {
+            Ok((payload, compressed)) => {
+                decode_answer(call.caller, payload, compressed).map_err(|failed| site.error(failed))
             }
-            Arrived::Other(outcome) => value_of(call.caller, &site, *outcome),
+            Err(failure) => Err(site.error(failure.clone())),
         })
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use farcall_proto::failure::{Failure, NotSent};
 use farcall_proto::link::outbox::Body;
-use farcall_proto::link::{Arrived, InlineBytes, Outcome, RouteKey, Submit, SubmitKind, Ticket};
+use farcall_proto::link::{Arrival, Outcome, RouteKey, Submit, SubmitKind, Ticket};
 use farcall_proto::peer::Target;
 use tokio::time::Sleep;
 
@@ -170,31 +170,35 @@ impl Exchange {
         site: &Site<'_>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Outcome> {
-        let mut place = InlineBytes::EMPTY;
-        self.poll_arrived(caller, site, &mut place, cx).map(|arrived| arrived.into_outcome(&place))
+        let mut arrival = Arrival::EMPTY;
+        self.poll_arrival(caller, site, &mut arrival, cx).map(|()| arrival.into_outcome())
     }
 
-    /// As [`Exchange::poll`]; a small answer is copied to `place` and nowhere else.
-    pub(super) fn poll_arrived(
+    /// As [`Exchange::poll`], but puts the outcome into `arrival`.
+    pub(super) fn poll_arrival(
         &mut self,
         caller: &Caller,
         site: &Site<'_>,
-        place: &mut InlineBytes,
+        arrival: &mut Arrival,
         cx: &mut TaskContext<'_>,
-    ) -> Poll<Arrived> {
+    ) -> Poll<()> {
         loop {
             match &mut self.state {
                 State::Waiting { conn, ticket } => {
-                    let Some(arrived) = conn.poll_arrived(*ticket, place, cx.waker()) else {
+                    if !conn.poll_arrival(*ticket, arrival, cx.waker()) {
                         return Poll::Pending;
-                    };
+                    }
                     self.state = State::Done;
-                    return Poll::Ready(arrived);
+                    return Poll::Ready(());
                 }
-                State::Done => return Poll::Ready(failed(NotSent::AlreadyTaken)),
+                State::Done => {
+                    arrival.fail(NotSent::AlreadyTaken);
+                    return Poll::Ready(());
+                }
                 State::Room { .. } => {
                     if let Poll::Ready(failure) = self.poll_room(caller, site, cx) {
-                        return Poll::Ready(failed(failure));
+                        arrival.fail(failure);
+                        return Poll::Ready(());
                     }
                     if matches!(self.state, State::Room { .. }) {
                         return Poll::Pending;
@@ -275,10 +279,6 @@ impl Drop for Exchange {
             conn.cancel(*ticket);
         }
     }
-}
-
-fn failed(failure: NotSent) -> Arrived {
-    Arrived::Other(Box::new(Outcome::Failure(failure.into())))
 }
 
 type Refused = (NotSent, Option<Arc<Conn>>);

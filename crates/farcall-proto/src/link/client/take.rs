@@ -3,30 +3,31 @@
 use super::ClientLink;
 use crate::failure::NotSent;
 use crate::link::frame;
-use crate::link::requests::{Arrived, InlineBytes, NextItem, Outcome, Ticket};
+use crate::link::requests::{Arrival, NextItem, Outcome, Ticket};
 
 impl<T> ClientLink<T> {
-    /// What came in, once; until then `refresh` may replace the waiting token. A small answer is copied to `place`.
-    pub fn poll_arrived(
+    /// Puts what came in into `arrival`, once; until then `refresh` may replace the waiting token.
+    pub fn poll_arrival(
         &mut self,
         ticket: Ticket,
-        place: &mut InlineBytes,
+        arrival: &mut Arrival,
         refresh: impl FnOnce(&mut T),
-    ) -> Option<Arrived> {
+    ) -> bool {
         if !self.requests.knows(ticket) {
-            return Some(Arrived::Other(Box::new(Outcome::Failure(NotSent::AlreadyTaken.into()))));
+            arrival.fail(NotSent::AlreadyTaken);
+            return true;
         }
-        let arrived = self.requests.poll(ticket, place, refresh);
-        if arrived.is_some() {
+        let arrived = self.requests.poll(ticket, arrival, refresh);
+        if arrived {
             self.wake_for_room();
         }
         arrived
     }
 
-    /// As [`ClientLink::poll_arrived`], as a value of its own.
+    /// As [`ClientLink::poll_arrival`], as a value of its own.
     pub fn poll_outcome(&mut self, ticket: Ticket, refresh: impl FnOnce(&mut T)) -> Option<Outcome> {
-        let mut place = InlineBytes::EMPTY;
-        self.poll_arrived(ticket, &mut place, refresh).map(|arrived| arrived.into_outcome(&place))
+        let mut arrival = Arrival::EMPTY;
+        self.poll_arrival(ticket, &mut arrival, refresh).then(|| arrival.into_outcome())
     }
 
     /// The next item of a stream; `token` is asked for if there is none yet. After the end the ticket is done.

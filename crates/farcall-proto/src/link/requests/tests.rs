@@ -10,8 +10,8 @@ fn answered(bytes: &[u8]) -> Outcome {
 
 /// What came in, as a value.
 fn taken<T>(table: &mut Requests<T>, ticket: Ticket) -> Option<Outcome> {
-    let mut place = InlineBytes::EMPTY;
-    table.poll(ticket, &mut place, |_| ()).map(|arrived| arrived.into_outcome(&place))
+    let mut arrival = Arrival::EMPTY;
+    table.poll(ticket, &mut arrival, |_| ()).then(|| arrival.into_outcome())
 }
 
 #[test]

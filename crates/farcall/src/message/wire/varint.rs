@@ -110,10 +110,17 @@ fn squeeze(low: u64) -> u64 {
 }
 
 /// The same near the end of the payload.
-#[cold]
 fn read_slow<const BYTES: usize, const LAST: u8>(bytes: &mut &[u8]) -> Result<u64, DecodeError> {
-    // At most 64 bits, as `BYTES` and `LAST` say.
-    read_wide(bytes, BYTES, LAST).map(|value| u64::try_from(value).unwrap_or(u64::MAX))
+    let mut value = 0;
+    for index in 0..BYTES {
+        let (byte, rest) = bytes.split_first().ok_or(DecodeError::Short)?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7F) << (7 * index);
+        if *byte < 0x80 {
+            return if index + 1 < BYTES || *byte <= LAST { Ok(value) } else { Err(TOO_LONG) };
+        }
+    }
+    Err(TOO_LONG)
 }
 
 /// Takes a wider integer.
