@@ -8,6 +8,9 @@ fn main() {
     let version = Command::new(rustc).arg("--version").output();
     let version = version.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     let target = env::var("TARGET").unwrap_or_default();
-    println!("cargo::rustc-env=GATES_COMPILER={} for {target}", version.unwrap_or_default());
+    // Whoever compiles for one CPU, or with coverage, has other counts, too.
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default().replace('\u{1f}', " ");
+    let compiler = format!("{} for {target} {flags}", version.unwrap_or_default());
+    println!("cargo::rustc-env=GATES_COMPILER={}", compiler.trim_end());
     println!("cargo::rerun-if-changed=build.rs");
 }

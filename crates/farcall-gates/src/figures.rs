@@ -71,19 +71,29 @@ fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / whole as f64
 }
 
-/// The functions that take most of one call, over all threads that are counted, with the instructions of each itself.
-pub(crate) fn hottest(scenario: &Scenario, how_many: usize) -> Result<Vec<(f64, String)>, Box<dyn Error>> {
-    let mut own: HashMap<String, u64> = HashMap::new();
-    for dumps in callgrind::count(scenario)? {
-        for dump in dumps {
-            dump.own.into_iter().for_each(|(name, cost)| *own.entry(name).or_default() += cost);
+/// For each row, the functions that take most of one call, each by itself: instructions and name.
+pub(crate) fn hottest(
+    scenario: &Scenario,
+    how_many: usize,
+) -> Result<Vec<(&'static str, Hot)>, Box<dyn Error>> {
+    let mut own: BTreeMap<&str, HashMap<String, u64>> = BTreeMap::new();
+    for (dumps, names) in callgrind::count(scenario)?.into_iter().zip(scenario.threads) {
+        for (dump, name) in dumps.into_iter().zip(names.iter().cycle()) {
+            let row = own.entry(name).or_default();
+            dump.own.into_iter().for_each(|(function, cost)| *row.entry(function).or_default() += cost);
         }
     }
-    let mut own: Vec<_> = own.into_iter().collect();
-    own.sort_by(|(left, a), (right, b)| b.cmp(a).then_with(|| left.cmp(right)));
     let calls = scenario.per_segment * SEGMENTS as u64;
-    Ok(own.into_iter().take(how_many).map(|(name, cost)| (ratio(cost, calls), name)).collect())
+    let hot = |row: HashMap<String, u64>| {
+        let mut row: Vec<_> = row.into_iter().collect();
+        row.sort_by(|(left, a), (right, b)| b.cmp(a).then_with(|| left.cmp(right)));
+        row.into_iter().take(how_many).map(|(function, cost)| (ratio(cost, calls), function)).collect()
+    };
+    Ok(own.into_iter().map(|(name, row)| (name, hot(row))).collect())
 }
+
+/// Instructions in one call, and of which function.
+pub(crate) type Hot = Vec<(f64, String)>;
 
 #[cfg(test)]
 mod tests {

@@ -22,8 +22,8 @@ use scenario::{SCENARIOS, Scenario};
 
 const USAGE: &str = "farcall-gates check | accept | hottest <workload> | run <workload>";
 
-/// Functions that `hottest` lists.
-const HOTTEST: usize = 40;
+/// Functions that `hottest` lists of each row.
+const HOTTEST: usize = 25;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -67,8 +67,11 @@ fn all() -> Result<Vec<(&'static str, figures::Figure)>, Box<dyn Error>> {
 }
 
 fn hottest(name: &str) -> Result<(), Box<dyn Error>> {
-    for (instructions, function) in figures::hottest(Scenario::find(name)?, HOTTEST)? {
-        println!("{instructions:9.1}  {function}");
+    for (row, functions) in figures::hottest(Scenario::find(name)?, HOTTEST)? {
+        println!("{row}");
+        for (instructions, function) in functions {
+            println!("{instructions:9.1}  {function}");
+        }
     }
     Ok(())
 }
