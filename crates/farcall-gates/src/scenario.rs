@@ -74,3 +74,15 @@ impl Scenario {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_workload_comes_to_its_end() {
+        for scenario in &SCENARIOS {
+            scenario.run().unwrap_or_else(|error| panic!("{}: {error}", scenario.name));
+        }
+    }
+}
