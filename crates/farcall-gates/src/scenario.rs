@@ -24,7 +24,7 @@ enum Work {
 }
 
 /// All of them, in the order of the report.
-pub(crate) const SCENARIOS: [Scenario; 5] = [
+pub(crate) const SCENARIOS: [Scenario; 6] = [
     Scenario {
         name: "steps",
         work: Work::Links,
@@ -36,6 +36,12 @@ pub(crate) const SCENARIOS: [Scenario; 5] = [
         work: Work::Nodes(Traffic::Calls { outstanding: 64 }, Placement::Apart),
         per_segment: 64 * 10,
         threads: &[&["call_w64_client"], &["call_w64_server"]],
+    },
+    Scenario {
+        name: "call_w1024",
+        work: Work::Nodes(Traffic::Calls { outstanding: 1024 }, Placement::Apart),
+        per_segment: 1024 * 2,
+        threads: &[&["call_w1024_client"], &["call_w1024_server"]],
     },
     Scenario {
         name: "call_w1",
