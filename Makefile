@@ -13,7 +13,7 @@ define say
 @printf '\n==> %s\n' $(1)
 endef
 
-.PHONY: help check fmt-check clippy docs tests doctests test demo doc bench bench-check supply fuzz clean
+.PHONY: help check fmt-check clippy docs tests doctests test demo doc bench bench-check gates gates-accept supply fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -62,6 +62,15 @@ bench-check: ## lints and tests of the benchmarks, and a short run of them, whic
 	cd crates/farcall-bench && $(CARGO) clippy --all-targets -- -D warnings
 	cd crates/farcall-bench && $(CARGO) test --release
 	cd crates/farcall-bench && timeout 300 $(CARGO) run --release -- run --quick
+
+# Counted, not timed: it gives the same figures on a busy machine. Needs valgrind.
+GATES := $(CARGO) run --quiet --profile gates -p farcall-gates --
+gates: ## instructions and allocations per call, held against what was accepted; needs valgrind
+	$(call say,'cost gates')
+	$(GATES) check
+
+gates-accept: ## accepts the counts of the source as it is; say why in the commit
+	$(GATES) accept
 
 # The crates themselves are fetched, as a build would; everything that they are held against is in the tree.
 MANIFESTS := Cargo.toml crates/farcall-bench/Cargo.toml crates/farcall-proto/fuzz/Cargo.toml
