@@ -15,7 +15,8 @@ use crate::workload::Workload;
 pub const SIDE: Side = Side {
     name: "bare",
     about: "tokio, one connection, batched and sliced, postcard on both sides, no task per call",
-    supports: |workload: &Workload| !workload.counted_by_server(),
-    server: server::run,
+    version: "this program",
+    supports: |workload: &Workload| workload.is_plain(),
+    server: |seat, _| server::run(seat),
     client: client::run,
 };

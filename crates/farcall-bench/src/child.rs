@@ -22,9 +22,13 @@ use crate::usage::Usage;
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Note {
     /// The server listens here.
-    Listening(SocketAddr),
+    Listening(Vec<SocketAddr>),
     /// The server answers a request for its figures.
     Figures(ServerFigures),
+    /// The client has one connection and is about to open more.
+    Base,
+    /// So many milliseconds from nothing to the first answer.
+    Started(f64),
     /// The client's window begins.
     Open,
     /// The client's window is over.
@@ -82,8 +86,8 @@ impl ServerSeat {
     }
 
     /// Tells the parent where the server listens.
-    pub fn listening(&self, address: SocketAddr) -> Result<()> {
-        tell(&Note::Listening(address))
+    pub fn listening(&self, addresses: impl IntoIterator<Item = SocketAddr>) -> Result<()> {
+        tell(&Note::Listening(addresses.into_iter().collect()))
     }
 
     /// Where the server counts messages it has handled; where there are many, best once for several.

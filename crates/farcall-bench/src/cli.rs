@@ -1,35 +1,25 @@
-//! What a remote call costs: farcall beside a bare tokio program, two processes on loopback.
+//! Arguments, and what they start.
 //!
-//! `farcall-bench run` starts itself again as a server and a client for every sample; README.md says how to
-//! read what it prints.
-
-mod bare;
-mod certificates;
-mod child;
-mod farcall_side;
-mod meter;
-mod report;
-mod runner;
-mod side;
-mod usage;
-mod workload;
+//! `farcall-bench run` starts itself again as a server and clients for every sample.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 
-use child::{Note, ServerSeat, end_with_parent, tell};
-use meter::{Meter, Plan};
-use runner::Settings;
-use workload::Placement;
+use crate::child::{Note, ServerSeat, end_with_parent, tell};
+use crate::meter::{Meter, Plan};
+use crate::runner::{self, Settings};
+use crate::side::{self, Side};
+use crate::workload::{self, Placement, Workload};
+use crate::{chart, scale, usage};
 
-/// Measures remote calls between two processes on this machine.
+/// Measures remote calls between processes on this machine.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "farcall-bench", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -39,6 +29,8 @@ struct Arguments {
 enum Command {
     /// Measures and prints a table.
     Run(Run),
+    /// Measures how the cost of a call grows with connections, actors, payload and outstanding calls.
+    Scale(Scale),
     /// Prints the names of implementations and workloads.
     List,
     /// The answering process of a sample.
@@ -51,7 +43,7 @@ enum Command {
 
 #[derive(Args)]
 struct Run {
-    /// Two short rounds: an impression, not a result.
+    /// One short round: an impression, not a result.
     #[arg(long)]
     quick: bool,
     /// Implementations, separated by commas; all without it.
@@ -63,21 +55,39 @@ struct Run {
     /// Where the processes run, instead of what each workload states.
     #[arg(long)]
     placement: Option<Placement>,
-    /// How often everything is measured [default: 5, quick 2].
+    /// How often everything is measured [default: 5, quick 1].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: Option<u32>,
-    /// How long each window is [default: 2, quick 0.5].
+    /// How long each window is [default: 2, quick 0.3].
     #[arg(long, value_parser = seconds)]
     seconds: Option<Duration>,
     /// Writes everything, each round included, to this file.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Draws the rates into this file, as SVG.
+    #[arg(long)]
+    svg: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Scale {
+    /// How long each window is.
+    #[arg(long, value_parser = seconds, default_value = "1")]
+    seconds: Duration,
+    /// Writes all points to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Draws the curves into this file, as SVG.
+    #[arg(long)]
+    svg: Option<PathBuf>,
 }
 
 #[derive(Args)]
 struct Role {
     #[arg(long)]
     side: String,
+    #[arg(long)]
+    workload: String,
     #[arg(long)]
     core: Option<usize>,
 }
@@ -87,51 +97,78 @@ struct Caller {
     #[command(flatten)]
     role: Role,
     #[arg(long)]
-    address: SocketAddr,
-    #[arg(long)]
-    workload: String,
+    address: Vec<SocketAddr>,
     #[arg(long, value_parser = seconds)]
     warmup_s: Duration,
     #[arg(long, value_parser = seconds)]
     window_s: Duration,
 }
 
-fn main() -> Result<()> {
+/// Runs the program, with these implementations besides its own.
+///
+/// # Errors
+/// What went wrong, for a person to read.
+pub fn main(more: &'static [Side]) -> Result<()> {
+    side::add(more);
     match Arguments::parse().command {
         Command::Run(run) => measure(run),
+        Command::Scale(scale) => grow(&scale),
         Command::List => list(),
         Command::Server(role) => serve(&role),
         Command::Client(caller) => call(&caller),
     }
 }
 
-fn measure(run: Run) -> Result<()> {
-    let settings = settings(&run)?;
+fn warn_if_debug() {
     if cfg!(debug_assertions) {
         eprintln!("built without --release: the figures say nothing about a release");
     }
+}
+
+fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
+    std::fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn measure(run: Run) -> Result<()> {
+    let settings = settings(&run)?;
+    warn_if_debug();
     let report = runner::run(&settings)?;
     print!("{report}");
     if let Some(path) = run.json {
-        let json = serde_json::to_vec_pretty(&report)?;
-        std::fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))?;
+        write(&path, serde_json::to_vec_pretty(&report)?)?;
+    }
+    if let Some(path) = run.svg {
+        write(&path, chart::bars(&report))?;
+    }
+    Ok(())
+}
+
+fn grow(scale: &Scale) -> Result<()> {
+    warn_if_debug();
+    let scalings = scale::run(scale.seconds)?;
+    print!("{scalings}");
+    if let Some(path) = &scale.json {
+        write(path, serde_json::to_vec_pretty(&scalings)?)?;
+    }
+    if let Some(path) = &scale.svg {
+        write(path, scalings.chart())?;
     }
     Ok(())
 }
 
 fn settings(run: &Run) -> Result<Settings> {
     let sides = if run.only.is_empty() {
-        side::SIDES.iter().collect()
+        side::all().to_vec()
     } else {
         run.only.iter().map(|name| side::find(name)).collect::<Result<_>>()?
     };
     let workloads = if run.workload.is_empty() {
-        workload::WORKLOADS.iter().collect()
+        workload::all()
     } else {
         run.workload.iter().map(|name| workload::find(name)).collect::<Result<_>>()?
     };
     let (rounds, window, warmup) = if run.quick {
-        (2, Duration::from_millis(500), Duration::from_millis(200))
+        (1, Duration::from_millis(300), Duration::from_millis(150))
     } else {
         (5, Duration::from_secs(2), Duration::from_millis(500))
     };
@@ -146,11 +183,11 @@ fn settings(run: &Run) -> Result<Settings> {
 
 fn list() -> Result<()> {
     println!("implementations");
-    for side in side::SIDES {
+    for side in side::all() {
         println!("  {:<20} {}", side.name, side.about);
     }
     println!("workloads");
-    for workload in &workload::WORKLOADS {
+    for workload in workload::all() {
         println!("  {:<20} {}, {:?}", workload.name, workload.placement.label(), workload.traffic);
     }
     Ok(())
@@ -158,19 +195,20 @@ fn list() -> Result<()> {
 
 fn serve(role: &Role) -> Result<()> {
     let side = side::find(&role.side)?;
+    let workload: Workload = serde_json::from_str(&role.workload)?;
     let seat = ServerSeat::take();
     role.core.map_or(Ok(()), usage::pin)?;
-    match (side.server)(&seat)? {}
+    match (side.server)(&seat, &workload)? {}
 }
 
 fn call(caller: &Caller) -> Result<()> {
     let side = side::find(&caller.role.side)?;
-    let workload = workload::find(&caller.workload)?;
+    let workload: Workload = serde_json::from_str(&caller.role.workload)?;
     let plan = Plan { warmup: caller.warmup_s, window: caller.window_s };
     end_with_parent();
     caller.role.core.map_or(Ok(()), usage::pin)?;
     let meter = Rc::new(Meter::new(plan, workload.sample_every())?);
-    let sample = (side.client)(caller.address, workload, meter)?;
+    let sample = (side.client)(&caller.address, &workload, meter)?;
     tell(&Note::Sample(sample))
 }
 

@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::child::{Note, tell};
-use crate::usage::{Span, SpanStart};
+use crate::usage::{Span, SpanStart, Usage};
 
 /// How long a client runs.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,8 @@ pub struct ClientSample {
     pub latency: Option<Latency>,
     /// The window and its cost.
     pub span: Span,
+    /// The resident set before most connections were opened.
+    pub base_rss_kib: i64,
 }
 
 /// Percentiles of a call's time.
@@ -58,6 +60,7 @@ pub struct Meter {
     calls: Cell<u64>,
     bulk_calls: Cell<u64>,
     nanos: RefCell<Histogram<u64>>,
+    base_rss_kib: Cell<i64>,
 }
 
 impl Meter {
@@ -70,6 +73,7 @@ impl Meter {
             calls: Cell::new(0),
             bulk_calls: Cell::new(0),
             nanos: RefCell::new(Histogram::new_with_bounds(1, 100_000_000_000, 3)?),
+            base_rss_kib: Cell::new(0),
         })
     }
 
@@ -101,6 +105,12 @@ impl Meter {
         self.bulk_calls.set(self.bulk_calls.get() + 1);
     }
 
+    /// One connection is up, and more are about to be opened.
+    pub fn base(&self) -> Result<()> {
+        self.base_rss_kib.set(Usage::now()?.rss_kib);
+        tell(&Note::Base)
+    }
+
     /// Resolves when the window is over. The parent is told at both ends, so that it asks the server then.
     pub async fn phases(&self) -> Result<ClientSample> {
         tokio::time::sleep(self.plan.warmup).await;
@@ -116,6 +126,7 @@ impl Meter {
             bulk_calls: self.bulk_calls.get(),
             latency: latency(&self.nanos.borrow()),
             span,
+            base_rss_kib: self.base_rss_kib.get(),
         };
         tell(&Note::Close)?;
         Ok(sample)

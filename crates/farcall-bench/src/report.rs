@@ -1,4 +1,4 @@
-//! What was measured, as a table for people and as JSON for programs.
+//! What was measured, as tables for people and as JSON for programs.
 //!
 //! Ratios are medians of round-by-round ratios: what is divided was measured seconds apart. The spread says how
 //! far a result moved between rounds, and so how much of a difference means anything.
@@ -11,11 +11,14 @@ use std::time::SystemTime;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
+use crate::bars::{self, Bar};
 use crate::child::ServerFigures;
-use crate::meter::{ClientSample, Plan};
+use crate::meter::ClientSample;
+use crate::runner::Settings;
 use crate::side::{ENCRYPTED, PLAIN, YARDSTICK};
+use crate::table::{median, rate, show, table};
 use crate::usage::allowed_cores;
-use crate::workload::{BLOB_BYTES, LARGE_ALONE, MIXED, Placement, QUIET, Traffic, Workload};
+use crate::workload::{BLOB_BYTES, LARGE_ALONE, MIXED, Message, Placement, QUIET, Traffic, Workload};
 
 /// One window of one implementation under one workload.
 #[derive(Clone, Debug, Serialize)]
@@ -28,14 +31,20 @@ pub struct Sample {
     pub p99_us: Option<f64>,
     /// 99.9th percentile.
     pub p999_us: Option<f64>,
+    /// The slowest.
+    pub max_us: Option<f64>,
     /// How many latencies these are taken from.
     pub latencies: u64,
     /// User and system time of both processes per call, large calls included: CPU seconds per million calls.
     pub cpu_us_per_call: f64,
     /// The client's part of it.
     pub client_cpu_us_per_call: f64,
-    /// Context switches of both processes per call.
+    /// Context switches of all processes per call.
     pub switches_per_call: f64,
+    /// Allocations of the clients per call.
+    pub client_allocations_per_call: f64,
+    /// Allocations of the server per call.
+    pub server_allocations_per_call: f64,
     /// Large payloads, in one direction, in millions of bytes.
     pub large_mb_per_s: Option<f64>,
     /// The client's largest resident set.
@@ -45,47 +54,95 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Puts together what the two processes saw of one window.
+    /// Puts together what the processes saw of one window.
     ///
     /// Their clocks of the window differ by the time a note takes, so each side's cost is taken per second.
     pub fn new(
         workload: &Workload,
-        client: &ClientSample,
+        clients: &[ClientSample],
         before: ServerFigures,
         after: ServerFigures,
     ) -> Result<Self> {
-        let (client_s, server_s) = (client.span.elapsed_s, after.at_s - before.at_s);
-        ensure!(client_s > 0.0 && server_s > 0.0, "an empty window");
+        let server_s = after.at_s - before.at_s;
+        ensure!(server_s > 0.0 && !clients.is_empty(), "an empty window");
+        ensure!(clients.iter().all(|client| client.span.elapsed_s > 0.0), "an empty window");
+        let sum = |figure: fn(&ClientSample) -> f64| {
+            clients.iter().map(|client| figure(client) / client.span.elapsed_s).sum::<f64>()
+        };
         let calls_per_s = if workload.counted_by_server() {
             after.handled.saturating_sub(before.handled) as f64 / server_s
         } else {
-            client.calls as f64 / client_s
+            sum(|client| client.calls as f64)
         };
-        let bulk_per_s = client.bulk_calls as f64 / client_s;
-        ensure!(calls_per_s > 0.0, "no call was answered in {client_s:.2} s");
+        let bulk_per_s = sum(|client| client.bulk_calls as f64);
+        ensure!(calls_per_s > 0.0, "no call was answered in {server_s:.2} s");
         let all_per_s = calls_per_s + bulk_per_s;
         let server_used = after.usage.since(before.usage);
-        let client_cpu = client.span.used.cpu_s() / client_s;
+        let client_cpu = sum(|client| client.span.used.cpu_s());
         let server_cpu = server_used.cpu_s() / server_s;
-        let switches = client.span.used.switches as f64 / client_s + server_used.switches as f64 / server_s;
-        let large_per_s = match workload.traffic {
-            Traffic::Large { .. } => Some(calls_per_s),
-            Traffic::Mixed { .. } => Some(bulk_per_s),
-            Traffic::Small { .. } | Traffic::Casts => None,
+        let switches =
+            sum(|client| client.span.used.switches as f64) + server_used.switches as f64 / server_s;
+        let large_bytes_per_s = match workload.traffic {
+            Traffic::Calls { message: Message::Bytes(bytes), .. } => Some(calls_per_s * bytes as f64),
+            Traffic::Mixed { .. } => Some(bulk_per_s * BLOB_BYTES as f64),
+            _ => None,
         };
+        // Of several clients the slowest percentile: nobody waited longer than that.
+        let latency = |percentile: fn(&crate::meter::Latency) -> f64| {
+            clients.iter().filter_map(|client| client.latency.as_ref().map(percentile)).reduce(f64::max)
+        };
+        let largest =
+            |clients: &[ClientSample]| clients.iter().map(|client| client.span.used.rss_max_kib).max();
         Ok(Self {
             calls_per_s,
-            p50_us: client.latency.map(|latency| latency.p50_us),
-            p99_us: client.latency.map(|latency| latency.p99_us),
-            p999_us: client.latency.map(|latency| latency.p999_us),
-            latencies: client.latency.map_or(0, |latency| latency.sampled),
+            p50_us: latency(|latency| latency.p50_us),
+            p99_us: latency(|latency| latency.p99_us),
+            p999_us: latency(|latency| latency.p999_us),
+            max_us: latency(|latency| latency.max_us),
+            latencies: clients
+                .iter()
+                .filter_map(|client| client.latency)
+                .map(|latency| latency.sampled)
+                .sum(),
             cpu_us_per_call: (client_cpu + server_cpu) / all_per_s * 1e6,
             client_cpu_us_per_call: client_cpu / all_per_s * 1e6,
             switches_per_call: switches / all_per_s,
-            large_mb_per_s: large_per_s.map(|calls| calls * BLOB_BYTES as f64 / 1e6),
-            client_rss_max_kib: client.span.used.rss_max_kib,
+            client_allocations_per_call: sum(|client| client.span.used.allocations as f64) / all_per_s,
+            server_allocations_per_call: server_used.allocations as f64 / server_s / all_per_s,
+            large_mb_per_s: large_bytes_per_s.map(|bytes| bytes / 1e6),
+            client_rss_max_kib: largest(clients).unwrap_or_default(),
             server_rss_max_kib: after.usage.rss_max_kib,
         })
+    }
+}
+
+/// What a probe found in all rounds: a figure of its own kind, and no rate.
+#[derive(Clone, Debug, Serialize)]
+pub struct Probe {
+    /// The workload's name.
+    pub workload: String,
+    /// The implementation's name.
+    pub side: &'static str,
+    /// By name, one value for each round.
+    pub figures: BTreeMap<&'static str, Vec<f64>>,
+}
+
+impl Probe {
+    /// Nothing found yet.
+    pub fn new(workload: &str, side: &'static str) -> Self {
+        Self { workload: workload.to_owned(), side, figures: BTreeMap::new() }
+    }
+
+    /// One more round.
+    pub fn add(&mut self, seen: &[(&'static str, f64)]) {
+        for (name, value) in seen {
+            self.figures.entry(name).or_default().push(*value);
+        }
+    }
+
+    /// Whether it has found nothing.
+    pub fn is_empty(&self) -> bool {
+        self.figures.is_empty()
     }
 }
 
@@ -93,9 +150,9 @@ impl Sample {
 #[derive(Clone, Debug, Serialize)]
 pub struct Cell {
     /// The workload's name.
-    pub workload: &'static str,
+    pub workload: String,
     /// The workload whose bare result this is compared with.
-    pub yardstick: &'static str,
+    pub yardstick: String,
     /// Where it ran.
     pub placement: Placement,
     /// The implementation's name.
@@ -104,20 +161,28 @@ pub struct Cell {
     pub samples: Vec<Sample>,
 }
 
-type Metric = fn(&Sample) -> Option<f64>;
+/// A figure of a sample.
+pub type Metric = fn(&Sample) -> Option<f64>;
 
 impl Cell {
     /// Nothing measured yet.
     pub fn new(workload: &Workload, placement: Placement, side: &'static str) -> Self {
         let samples = Vec::new();
-        Self { workload: workload.name, yardstick: workload.yardstick, placement, side, samples }
+        Self {
+            workload: workload.name.clone(),
+            yardstick: workload.yardstick.clone(),
+            placement,
+            side,
+            samples,
+        }
     }
 
     fn values(&self, metric: Metric) -> Vec<f64> {
         self.samples.iter().filter_map(metric).collect()
     }
 
-    fn median(&self, metric: Metric) -> Option<f64> {
+    /// The median over the rounds.
+    pub fn median(&self, metric: Metric) -> Option<f64> {
         median(self.values(metric))
     }
 
@@ -132,24 +197,31 @@ impl Cell {
         Some((self.best()? - slowest) / median(rates)?)
     }
 
-    fn ratio(&self, yardstick: &Self, metric: Metric) -> Option<f64> {
+    /// The median of round-by-round ratios.
+    pub fn ratio(&self, yardstick: &Self, metric: Metric) -> Option<f64> {
         let pairs = self.samples.iter().zip(&yardstick.samples);
         median(pairs.filter_map(|(own, other)| Some(metric(own)? / metric(other)?)).collect())
     }
 }
 
 /// Ratios to the yardstick by workload, implementation and figure.
-type Ratios = BTreeMap<&'static str, BTreeMap<&'static str, BTreeMap<&'static str, f64>>>;
+type Ratios = BTreeMap<String, BTreeMap<&'static str, BTreeMap<&'static str, f64>>>;
 
 /// Everything a run has found out.
 #[derive(Debug, Serialize)]
 pub struct Report {
     unix_time_s: u64,
+    command: String,
+    versions: Vec<(&'static str, &'static str)>,
     machine: Machine,
     rounds: u32,
     window_s: f64,
-    cells: Vec<Cell>,
+    /// Rates and latencies.
+    pub cells: Vec<Cell>,
+    /// Figures of other kinds.
+    pub probes: Vec<Probe>,
     ratios: Ratios,
+    bars: Vec<Bar>,
     skipped: Vec<String>,
 }
 
@@ -178,19 +250,30 @@ impl Machine {
 }
 
 impl Report {
-    /// Draws conclusions from all cells.
-    pub fn new(rounds: u32, plan: Plan, cells: Vec<Cell>, skipped: Vec<String>) -> Self {
+    /// Draws conclusions from everything that was measured.
+    pub(crate) fn new(
+        settings: &Settings,
+        cells: Vec<Cell>,
+        probes: Vec<Probe>,
+        skipped: Vec<String>,
+    ) -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
         let mut report = Self {
             unix_time_s: now.map_or(0, |time| time.as_secs()),
+            command: format!("farcall-bench {}", arguments.join(" ")),
+            versions: settings.sides.iter().map(|side| (side.name, side.version)).collect(),
             machine: Machine::this(),
-            rounds,
-            window_s: plan.window.as_secs_f64(),
+            rounds: settings.rounds,
+            window_s: settings.plan.window.as_secs_f64(),
             cells,
+            probes,
             ratios: Ratios::new(),
+            bars: Vec::new(),
             skipped,
         };
         report.ratios = report.ratios();
+        report.bars = bars::of(&report);
         report
     }
 
@@ -200,17 +283,25 @@ impl Report {
             let Some(yardstick) = self.yardstick(cell) else { continue };
             let figures =
                 FIGURES.iter().filter_map(|(name, metric)| Some((*name, cell.ratio(yardstick, *metric)?)));
-            all.entry(cell.workload).or_default().insert(cell.side, figures.collect());
+            all.entry(cell.workload.clone()).or_default().insert(cell.side, figures.collect());
         }
         all
     }
 
-    fn cell(&self, workload: &str, side: &str) -> Option<&Cell> {
+    /// What one implementation reached under one workload.
+    pub fn cell(&self, workload: &str, side: &str) -> Option<&Cell> {
         self.cells.iter().find(|cell| cell.workload == workload && cell.side == side)
     }
 
-    fn yardstick(&self, cell: &Cell) -> Option<&Cell> {
-        self.cell(cell.yardstick, YARDSTICK)
+    /// What bare reached where this is compared with it.
+    pub fn yardstick(&self, cell: &Cell) -> Option<&Cell> {
+        self.cell(&cell.yardstick, YARDSTICK)
+    }
+
+    /// The median of what a probe found.
+    pub fn probed(&self, workload: &str, side: &str, figure: &str) -> Option<f64> {
+        let probe = self.probes.iter().find(|probe| probe.workload == workload && probe.side == side)?;
+        median(probe.figures.get(figure)?.clone())
     }
 
     fn row(&self, cell: &Cell) -> Vec<String> {
@@ -220,7 +311,7 @@ impl Report {
         };
         let micros = |metric| show(cell.median(metric), |value| format!("{value:.1}"));
         vec![
-            cell.workload.to_owned(),
+            cell.workload.clone(),
             cell.placement.label().to_owned(),
             cell.side.to_owned(),
             show(cell.median(CALLS), rate),
@@ -234,6 +325,9 @@ impl Report {
             show(cell.median(CPU), |value| format!("{value:.3}")),
             ratio(CPU),
             show(cell.median(LARGE), |value| format!("{value:.0}")),
+            show(cell.median(SWITCHES), |value| format!("{value:.3}")),
+            show(cell.median(CLIENT_ALLOCATIONS), |value| format!("{value:.2}")),
+            show(cell.median(SERVER_ALLOCATIONS), |value| format!("{value:.2}")),
             show(cell.median(CLIENT_RSS), |kib| format!("{:.1}", kib / 1024.0)),
             show(cell.median(SERVER_RSS), |kib| format!("{:.1}", kib / 1024.0)),
         ]
@@ -259,31 +353,57 @@ impl Report {
 impl Report {
     /// What encryption costs under one workload.
     fn encrypted_row(&self, encrypted: &Cell) -> Option<Vec<String>> {
-        let plain = self.cell(encrypted.workload, PLAIN)?;
+        let plain = self.cell(&encrypted.workload, PLAIN)?;
         let ratio = |metric| show(encrypted.ratio(plain, metric), |r| format!("{r:.2}"));
-        let workload = encrypted.workload.to_owned();
+        let workload = encrypted.workload.clone();
         Some(vec![workload, ratio(CALLS), ratio(P50), ratio(P99), ratio(CPU)])
+    }
+}
+
+impl Report {
+    fn probe_rows(&self) -> Vec<Vec<String>> {
+        let rows = self.probes.iter().flat_map(|probe| {
+            probe.figures.iter().map(|(name, values)| {
+                let value = show(median(values.clone()), |value| format!("{value:.2}"));
+                vec![probe.workload.clone(), probe.side.to_owned(), (*name).to_owned(), value]
+            })
+        });
+        rows.collect()
+    }
+
+    /// Latency that counts from when a call was due.
+    fn offered_rows(&self) -> Vec<Vec<String>> {
+        let offered = self.cells.iter().filter(|cell| cell.workload.starts_with("offered"));
+        let micros = |cell: &Cell, metric| show(cell.median(metric), |value| format!("{value:.1}"));
+        let row = |cell: &Cell| {
+            let (calls, side) = (show(cell.median(CALLS), rate), cell.side.to_owned());
+            let [p50, p99, p999, max] = [P50, P99, P999, MAX].map(|metric| micros(cell, metric));
+            vec![cell.workload.clone(), side, calls, p50, p99, p999, max]
+        };
+        offered.map(row).collect()
     }
 }
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Machine { processor, cores_allowed, kernel, load_after } = &self.machine;
+        writeln!(f, "{}, `{}`", day(self.unix_time_s), self.command)?;
         writeln!(f, "{processor}, {cores_allowed} cores, Linux {kernel}, load {load_after}")?;
+        let versions: Vec<String> =
+            self.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+        writeln!(f, "{}", versions.join(", "))?;
         writeln!(f, "{} rounds of {} s; × is the ratio to {YARDSTICK}\n", self.rounds, self.window_s)?;
-        table(f, &HEADINGS, self.cells.iter().map(|cell| self.row(cell)).collect())?;
-        let encrypted = self.cells.iter().filter(|cell| cell.side == ENCRYPTED);
-        let encrypted: Vec<_> = encrypted.filter_map(|cell| self.encrypted_row(cell)).collect();
-        if !encrypted.is_empty() {
-            writeln!(f, "\n{ENCRYPTED} × {PLAIN}:\n")?;
-            table(f, &ENCRYPTED_HEADINGS, encrypted)?;
-        }
+        let rows: Vec<_> = self.cells.iter().map(|cell| self.row(cell)).collect();
+        table(f, &HEADINGS, &rows)?;
+        let of = |side: &'static str| self.cells.iter().filter(move |cell| cell.side == side);
+        let encrypted = of(ENCRYPTED).filter_map(|cell| self.encrypted_row(cell)).collect();
+        section(f, &format!("{ENCRYPTED} × {PLAIN}"), &ENCRYPTED_HEADINGS, encrypted)?;
         let mixed = self.cells.iter().filter(|cell| cell.workload == MIXED);
-        let beside: Vec<_> = mixed.filter_map(|cell| self.beside_row(cell)).collect();
-        if !beside.is_empty() {
-            writeln!(f, "\nSmall calls beside large ones:\n")?;
-            table(f, &BESIDE_HEADINGS, beside)?;
-        }
+        let beside = mixed.filter_map(|cell| self.beside_row(cell)).collect();
+        section(f, "Small calls beside large ones", &BESIDE_HEADINGS, beside)?;
+        section(f, "Calls that were due on a schedule", &OFFERED_HEADINGS, self.offered_rows())?;
+        section(f, "Other figures", &["workload", "what", "figure", "value"], self.probe_rows())?;
+        section(f, "The bars", &bars::HEADINGS, self.bars.iter().map(Bar::row).collect())?;
         for line in &self.skipped {
             writeln!(f, "\nskipped: {line}")?;
         }
@@ -291,49 +411,45 @@ impl Display for Report {
     }
 }
 
-/// A number of calls a second as people say it.
-pub fn rate(per_s: f64) -> String {
-    match per_s {
-        _ if per_s >= 1e6 => format!("{:.2} M", per_s / 1e6),
-        _ if per_s >= 1e4 => format!("{:.1} k", per_s / 1e3),
-        _ => format!("{per_s:.0}"),
+/// A table under a title, if it has rows.
+fn section(f: &mut Formatter<'_>, title: &str, headings: &[&str], rows: Vec<Vec<String>>) -> fmt::Result {
+    if rows.is_empty() {
+        return Ok(());
     }
+    writeln!(f, "\n{title}:\n")?;
+    table(f, headings, &rows)
 }
 
-fn show(value: Option<f64>, how: impl Fn(f64) -> String) -> String {
-    value.map_or("–".to_owned(), how)
+/// The day of a time, in UTC (Howard Hinnant's `civil_from_days`).
+fn day(unix_time_s: u64) -> String {
+    let days = unix_time_s / 86_400 + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let (day, month) =
+        (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year}-{month:02}-{day:02}")
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let upper = values.get(values.len() / 2)?;
-    let lower = values.get((values.len() - 1) / 2)?;
-    Some((lower + upper) / 2.0)
-}
-
-/// Writes a Markdown table that is also aligned for reading as it is.
-fn table(f: &mut Formatter<'_>, headings: &[&str], rows: Vec<Vec<String>>) -> fmt::Result {
-    let headings: Vec<String> = headings.iter().map(|&heading| heading.to_owned()).collect();
-    let width = |column: usize| {
-        let cells = rows.iter().chain([&headings]).filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
-    let rule: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
-    for row in [headings.clone(), rule].iter().chain(&rows) {
-        for (cell, &width) in row.iter().zip(&widths) {
-            write!(f, "| {cell:<width$} ")?;
-        }
-        writeln!(f, "|")?;
-    }
-    Ok(())
-}
-
-const CALLS: Metric = |sample| Some(sample.calls_per_s);
-const P50: Metric = |sample| sample.p50_us;
-const P99: Metric = |sample| sample.p99_us;
-const CPU: Metric = |sample| Some(sample.cpu_us_per_call);
-const LARGE: Metric = |sample| sample.large_mb_per_s;
+/// See [`Sample`].
+pub const CALLS: Metric = |sample| Some(sample.calls_per_s);
+/// See [`Sample`].
+pub const P50: Metric = |sample| sample.p50_us;
+/// See [`Sample`].
+pub const P99: Metric = |sample| sample.p99_us;
+/// See [`Sample`].
+pub const CPU: Metric = |sample| Some(sample.cpu_us_per_call);
+/// See [`Sample`].
+pub const LARGE: Metric = |sample| sample.large_mb_per_s;
+const P999: Metric = |sample| sample.p999_us;
+const MAX: Metric = |sample| sample.max_us;
+const SWITCHES: Metric = |sample| Some(sample.switches_per_call);
+/// See [`Sample`].
+pub const CLIENT_ALLOCATIONS: Metric = |sample| Some(sample.client_allocations_per_call);
+/// See [`Sample`].
+pub const SERVER_ALLOCATIONS: Metric = |sample| Some(sample.server_allocations_per_call);
 const CLIENT_RSS: Metric = |sample| Some(sample.client_rss_max_kib as f64);
 const SERVER_RSS: Metric = |sample| Some(sample.server_rss_max_kib as f64);
 const FIGURES: [(&str, Metric); 5] = [
@@ -343,7 +459,7 @@ const FIGURES: [(&str, Metric); 5] = [
     ("cpu_us_per_call", CPU),
     ("large_mb_per_s", LARGE),
 ];
-const HEADINGS: [&str; 16] = [
+const HEADINGS: [&str; 19] = [
     "workload",
     "placement",
     "what",
@@ -358,10 +474,14 @@ const HEADINGS: [&str; 16] = [
     "CPU-s/M",
     "×",
     "MB/s",
+    "switches",
+    "client allocs",
+    "server allocs",
     "client MiB",
     "server MiB",
 ];
 const ENCRYPTED_HEADINGS: [&str; 5] = ["workload", "calls/s", "p50", "p99", "CPU"];
+const OFFERED_HEADINGS: [&str; 7] = ["workload", "what", "calls/s", "p50 µs", "p99 µs", "p99.9 µs", "max µs"];
 const BESIDE_HEADINGS: [&str; 7] = [
     "what",
     "p99 µs quiet",
@@ -375,7 +495,9 @@ const BESIDE_HEADINGS: [&str; 7] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meter::Latency;
+    use std::time::Duration;
+
+    use crate::meter::{Latency, Plan};
     use crate::usage::{Span, Usage};
     use crate::workload::find;
 
@@ -385,10 +507,13 @@ mod tests {
             p50_us: Some(1e6 / calls_per_s),
             p99_us: None,
             p999_us: None,
+            max_us: None,
             latencies: 1,
             cpu_us_per_call: 1.0,
             client_cpu_us_per_call: 0.5,
             switches_per_call: 0.0,
+            client_allocations_per_call: 0.0,
+            server_allocations_per_call: 1.0,
             large_mb_per_s: None,
             client_rss_max_kib: 2048,
             server_rss_max_kib: 4096,
@@ -396,14 +521,23 @@ mod tests {
     }
 
     fn cell(workload: &str, side: &'static str, rates: &[f64]) -> Cell {
-        let mut cell = Cell::new(find(workload).unwrap(), Placement::Same, side);
+        let mut cell = Cell::new(&find(workload).unwrap(), Placement::Same, side);
         cell.samples = rates.iter().map(|&rate| sample(rate)).collect();
         cell
     }
 
     fn report(cells: Vec<Cell>) -> Report {
-        let plan = Plan { warmup: std::time::Duration::ZERO, window: std::time::Duration::from_secs(1) };
-        Report::new(3, plan, cells, Vec::new())
+        let plan = Plan { warmup: Duration::ZERO, window: Duration::from_secs(1) };
+        let settings =
+            Settings { sides: Vec::new(), workloads: Vec::new(), placement: None, rounds: 3, plan };
+        Report::new(&settings, cells, Vec::new(), Vec::new())
+    }
+
+    #[test]
+    fn a_day_is_written_as_the_calendar_has_it() {
+        assert_eq!(day(0), "1970-01-01");
+        assert_eq!(day(951_782_400), "2000-02-29");
+        assert_eq!(day(1_795_651_200), "2026-11-26");
     }
 
     #[test]
@@ -434,35 +568,33 @@ mod tests {
     #[test]
     fn every_row_of_the_table_has_every_column() {
         let text = report(vec![cell("calls_64B_w1", YARDSTICK, &[1e6, 2e6, 4e6])]).to_string();
-        let bars: Vec<_> = text.lines().filter(|line| line.starts_with('|')).collect();
+        let bars: Vec<_> = text.lines().filter(|line| line.starts_with('|')).take(3).collect();
         assert_eq!(bars.len(), 3);
         assert!(bars.iter().all(|line| line.matches('|').count() == HEADINGS.len() + 1), "{text}");
         assert!(text.contains("2.00 M") && text.contains("4.00 M") && text.contains("150 %"), "{text}");
     }
 
     #[test]
-    fn the_median_of_an_even_number_lies_between() {
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
-        assert_eq!(median(vec![9.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(Vec::new()), None);
-    }
-
-    #[test]
     fn a_cost_is_shared_by_small_and_large_calls() {
-        let used = Usage { user_us: 500_000, system_us: 500_000, switches: 0, rss_max_kib: 1 };
+        let used = Usage { user_us: 500_000, system_us: 500_000, allocations: 2000, ..Usage::default() };
         let latency = Latency { sampled: 1, p50_us: 1.0, p99_us: 1.0, p999_us: 1.0, max_us: 1.0 };
         let client = ClientSample {
             calls: 900,
             bulk_calls: 100,
             latency: Some(latency),
             span: Span { elapsed_s: 1.0, used },
+            base_rss_kib: 0,
         };
         let before = ServerFigures { at_s: 1.0, handled: 0, usage: Usage::default() };
         let after = ServerFigures { at_s: 3.0, handled: 2000, usage: used };
-        let sample = Sample::new(find(MIXED).unwrap(), &client, before, after).unwrap();
+        let sample =
+            Sample::new(&find(MIXED).unwrap(), std::slice::from_ref(&client), before, after).unwrap();
         assert!((sample.cpu_us_per_call - 1500.0).abs() < 1e-6, "{sample:?}");
+        assert!((sample.client_allocations_per_call - 2.0).abs() < 1e-6, "{sample:?}");
+        assert!((sample.server_allocations_per_call - 1.0).abs() < 1e-6, "{sample:?}");
         assert!((sample.large_mb_per_s.unwrap() - 51.2).abs() < 1e-6, "{sample:?}");
-        let casts = Sample::new(find("casts_64B").unwrap(), &client, before, after).unwrap();
+        let casts =
+            Sample::new(&find("casts_64B").unwrap(), &[client.clone(), client], before, after).unwrap();
         assert!((casts.calls_per_s - 1000.0).abs() < 1e-6, "{casts:?}");
     }
 }

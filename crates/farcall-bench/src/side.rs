@@ -1,10 +1,11 @@
-//! An implementation under measurement is one entry of [`SIDES`]: a server and a client.
+//! An implementation under measurement is a [`Side`]: a server and a client.
 //!
 //! Both run in processes of their own, pinned before they are entered, on a thread that is theirs.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow};
 
@@ -20,12 +21,14 @@ pub struct Side {
     pub name: &'static str,
     /// One line for `list`.
     pub about: &'static str,
+    /// The version of what is measured.
+    pub version: &'static str,
     /// Whether it can do this at all; the others are left out of the report.
     pub supports: fn(&Workload) -> bool,
-    /// Listens on a free port of 127.0.0.1, tells the seat the address, and answers until the process ends.
-    pub server: fn(&ServerSeat) -> Result<Infallible>,
+    /// Listens on free ports of 127.0.0.1, tells the seat the addresses, and answers until the process ends.
+    pub server: fn(&ServerSeat, &Workload) -> Result<Infallible>,
     /// Keeps up the workload's traffic until the meter says that the window is over.
-    pub client: fn(SocketAddr, &Workload, Rc<Meter>) -> Result<ClientSample>,
+    pub client: fn(&[SocketAddr], &Workload, Rc<Meter>) -> Result<ClientSample>,
 }
 
 /// The implementation that all others are compared with.
@@ -37,13 +40,24 @@ pub const PLAIN: &str = farcall_side::TCP.name;
 /// The same, encrypted.
 pub const ENCRYPTED: &str = farcall_side::TLS.name;
 
+static SIDES: OnceLock<Vec<&'static Side>> = OnceLock::new();
+
+/// Adds to what is measured; to be called once, before anything else.
+pub(crate) fn add(more: &'static [Side]) {
+    let own = [&bare::SIDE, &farcall_side::TCP, &farcall_side::TLS, &farcall_side::SPIN];
+    SIDES.get_or_init(|| own.into_iter().chain(more).collect());
+}
+
 /// All implementations, the yardstick first.
-pub const SIDES: &[Side] = &[bare::SIDE, farcall_side::TCP, farcall_side::TLS];
+pub(crate) fn all() -> &'static [&'static Side] {
+    add(&[]);
+    SIDES.get().map_or(&[], Vec::as_slice)
+}
 
 /// Finds an implementation by its name.
 pub fn find(name: &str) -> Result<&'static Side> {
-    SIDES.iter().find(|side| side.name == name).ok_or_else(|| {
-        let names: Vec<_> = SIDES.iter().map(|side| side.name).collect();
+    all().iter().copied().find(|side| side.name == name).ok_or_else(|| {
+        let names: Vec<_> = all().iter().map(|side| side.name).collect();
         anyhow!("no implementation {name}; there are {}", names.join(", "))
     })
 }

@@ -4,10 +4,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::TimeValLike;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
+
+use crate::heap;
 
 /// The resources this process has used since it started.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -20,6 +22,10 @@ pub struct Usage {
     pub switches: i64,
     /// The largest resident set so far.
     pub rss_max_kib: i64,
+    /// The resident set now.
+    pub rss_kib: i64,
+    /// How often memory was asked for.
+    pub allocations: u64,
 }
 
 impl Usage {
@@ -31,16 +37,20 @@ impl Usage {
             system_us: usage.system_time().num_microseconds(),
             switches: usage.voluntary_context_switches() + usage.involuntary_context_switches(),
             rss_max_kib: usage.max_rss(),
+            rss_kib: resident_kib()?,
+            allocations: heap::allocations(),
         })
     }
 
-    /// What was used after `earlier`; the resident set stays the largest of all time.
+    /// What was used after `earlier`; the resident sets stay as they are now.
     pub fn since(self, earlier: Self) -> Self {
         Self {
             user_us: self.user_us - earlier.user_us,
             system_us: self.system_us - earlier.system_us,
             switches: self.switches - earlier.switches,
             rss_max_kib: self.rss_max_kib,
+            rss_kib: self.rss_kib,
+            allocations: self.allocations - earlier.allocations,
         }
     }
 
@@ -48,6 +58,19 @@ impl Usage {
     pub fn cpu_s(self) -> f64 {
         (self.user_us + self.system_us) as f64 / 1e6
     }
+}
+
+fn resident_kib() -> Result<i64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").context("/proc/self/statm")?;
+    let pages: i64 = statm.split(' ').nth(1).context("/proc/self/statm has no second field")?.parse()?;
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?.context("no page size")?;
+    Ok(pages * page / 1024)
+}
+
+/// Allows this process as many open files as it may have at most.
+pub fn raise_open_files() -> Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("cannot raise the limit of open files")
 }
 
 /// A stretch of time and what one process used in it.

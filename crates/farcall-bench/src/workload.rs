@@ -1,7 +1,9 @@
-//! What is measured: the messages, how many are outstanding, and which cores the two processes get.
+//! What is measured: the messages, how many are outstanding, and which cores the processes get.
 //!
 //! A rate with few outstanding calls means nothing without its placement: on a virtual machine, waking an idle
 //! core costs more than the call itself. So every workload states where its processes run.
+
+use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow, bail};
 use clap::ValueEnum;
@@ -16,14 +18,22 @@ pub const BLOB_BYTES: usize = 500 * 1024;
 #[farcall::message(result = Echo, name = "bench.Echo")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Echo {
-    a: u64,
-    b: u64,
-    c: u64,
-    d: u64,
-    e: u64,
-    f: u64,
-    g: u32,
-    h: u32,
+    /// The number, added to something large; the others follow it.
+    pub a: u64,
+    /// See `a`.
+    pub b: u64,
+    /// See `a`.
+    pub c: u64,
+    /// See `a`.
+    pub d: u64,
+    /// See `a`.
+    pub e: u64,
+    /// See `a`.
+    pub f: u64,
+    /// Always the same.
+    pub g: u32,
+    /// The number.
+    pub h: u32,
 }
 
 impl Echo {
@@ -35,14 +45,56 @@ impl Echo {
     }
 }
 
+/// A message as applications have them: text, a list and a map, 300 to 400 bytes when encoded.
+#[farcall::message(result = Record, name = "bench.Record")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The number.
+    pub id: u64,
+    /// A name.
+    pub name: String,
+    /// Words.
+    pub tags: Vec<String>,
+    /// Small structs.
+    pub points: Vec<Point>,
+    /// Keys and values.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// A part of a [`Record`].
+#[farcall::data]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// To the right.
+    pub x: i32,
+    /// Up.
+    pub y: i32,
+    /// How much.
+    pub weight: u16,
+}
+
+impl Record {
+    /// The record with this number; its answer must be equal to it.
+    pub fn numbered(n: u32) -> Self {
+        let word = |what: &str, index: u32| format!("{what} {index} of record {n}");
+        Self {
+            id: n.into(),
+            name: word("the name, number", 1),
+            tags: (0..4).map(|index| word("tag", index)).collect(),
+            points: (0..8).map(|x| Point { x, y: -x * 1000, weight: 500 }).collect(),
+            attributes: (0..4).map(|index| (word("key", index), word("value", index))).collect(),
+        }
+    }
+}
+
 /// The large message, sent and answered with the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blob(#[serde(with = "serde_bytes")] pub Vec<u8>);
 
 impl Blob {
-    /// A payload of [`BLOB_BYTES`].
-    pub fn full() -> Self {
-        Self(b"farcall ".iter().copied().cycle().take(BLOB_BYTES).collect())
+    /// A payload of this many bytes.
+    pub fn of(bytes: usize) -> Self {
+        Self(b"farcall ".iter().copied().cycle().take(bytes).collect())
     }
 
     /// Whether this looks like the answer to `sent`; comparing all bytes would be measured, too.
@@ -51,13 +103,13 @@ impl Blob {
     }
 }
 
-/// Where the two processes run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+/// Where the processes run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Placement {
-    /// Both on one core: the cost of the software alone, and very repeatable.
+    /// All on one core: the cost of the software alone, and very repeatable.
     Same,
-    /// A core for each.
+    /// A core for the server and one for its clients.
     Apart,
     /// Wherever the kernel puts them.
     Free,
@@ -66,7 +118,7 @@ pub enum Placement {
 /// The core of each process, where it has one of its own choosing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cores {
-    /// The calling process.
+    /// The calling processes.
     pub client: Option<usize>,
     /// The answering process.
     pub server: Option<usize>,
@@ -93,48 +145,100 @@ impl Placement {
     }
 }
 
-/// The traffic of a workload. All of it uses one connection unless an implementation opens more by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a call carries, there and back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// [`Echo`].
+    Echo,
+    /// [`Record`].
+    Record,
+    /// [`Echo`], to a handler that is asynchronous and gives way once.
+    Later,
+    /// [`Blob`] of this size.
+    Bytes(usize),
+}
+
+/// A verb that reaches many nodes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fan {
+    /// A call to each; all answers are awaited.
+    Multicall,
+    /// A message to each mailbox; all confirmations are awaited.
+    Sbcast,
+}
+
+/// The traffic of a workload. All of it uses one connection unless it says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Traffic {
-    /// Calls with [`Echo`].
-    Small {
-        /// How many calls wait for their answers at any time.
-        outstanding: u32,
-    },
-    /// Calls with [`Blob`].
-    Large {
-        /// How many calls wait for their answers at any time.
+    /// Calls, so many outstanding at any time.
+    Calls {
+        /// What they carry.
+        message: Message,
+        /// How many wait for their answers, in each client.
         outstanding: u32,
     },
     /// [`Echo`] without an answer, counted where it is received.
     Casts,
-    /// Both kinds of calls to the same server; latency is that of the small ones.
+    /// [`Echo`] calls beside calls of [`BLOB_BYTES`] to the same server; latency is that of the small ones.
     Mixed {
         /// Small calls outstanding.
         small: u32,
         /// Large calls outstanding.
         large: u32,
     },
+    /// One message to many nodes, one after the other.
+    Fan {
+        /// How.
+        verb: Fan,
+        /// To how many.
+        nodes: u32,
+    },
+    /// [`Echo`] calls that begin on a schedule, whatever becomes of the earlier ones. Latency counts from when a call
+    /// was due.
+    Offered {
+        /// So much of what the client reaches with 1,024 outstanding, measured by itself just before.
+        percent: u32,
+    },
+    /// [`Echo`] calls over many connections, to many actors.
+    Spread {
+        /// Connections of the client.
+        connections: u32,
+        /// Actors of the server.
+        actors: u32,
+        /// How many calls wait for their answers.
+        outstanding: u32,
+    },
+    /// Connections over which nothing is said.
+    Idle {
+        /// How many.
+        connections: u32,
+    },
+    /// Two nodes in one process, from nothing to the first answer.
+    Start,
 }
 
 /// One row of the report.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Workload {
     /// What `--workload` and the report call it.
-    pub name: &'static str,
+    pub name: String,
     /// What is sent.
     pub traffic: Traffic,
     /// Where the processes run unless `--placement` says otherwise.
     pub placement: Placement,
     /// The workload whose bare result this one is compared with.
-    pub yardstick: &'static str,
+    pub yardstick: String,
+    /// Calling processes.
+    pub clients: u32,
 }
 
 impl Workload {
     /// One call in this many has its latency measured; two clock readings per call would show in the rate.
     pub fn sample_every(&self) -> u32 {
         match self.traffic {
-            Traffic::Small { outstanding } if outstanding >= 64 => 16,
+            Traffic::Calls { outstanding, .. } | Traffic::Spread { outstanding, .. } if outstanding >= 64 => {
+                16
+            }
             _ => 1,
         }
     }
@@ -144,8 +248,24 @@ impl Workload {
         self.traffic == Traffic::Casts
     }
 
-    const fn own(name: &'static str, traffic: Traffic, placement: Placement) -> Self {
-        Self { name, traffic, placement, yardstick: name }
+    /// Whether it is a number of its own kind and no rate.
+    pub fn is_probe(&self) -> bool {
+        matches!(self.traffic, Traffic::Idle { .. } | Traffic::Start)
+    }
+
+    /// Calls with a message that everybody can carry.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.traffic, Traffic::Mixed { .. })
+            || matches!(self.traffic, Traffic::Calls { message, .. } if message != Message::Later)
+    }
+
+    /// A workload that is compared with bare under the same.
+    pub fn own(name: &str, traffic: Traffic, placement: Placement) -> Self {
+        Self { name: name.to_owned(), traffic, placement, yardstick: name.to_owned(), clients: 1 }
+    }
+
+    fn against(self, yardstick: &str) -> Self {
+        Self { yardstick: yardstick.to_owned(), ..self }
     }
 }
 
@@ -155,33 +275,49 @@ pub const QUIET: &str = "calls_64B_w1_apart";
 pub const LARGE_ALONE: &str = "calls_500KiB_w4";
 /// Small calls beside large ones.
 pub const MIXED: &str = "mixed";
+/// As many small calls as fill both cores.
+pub const MANY: &str = "calls_64B_w1024";
+/// The same from eight processes.
+pub const CLIENTS: &str = "clients_8";
+/// Connections that nobody uses.
+pub const IDLE: &str = "idle_1000";
+/// Two nodes and a call.
+pub const START: &str = "start";
 
 /// All workloads, in the order of the report.
-pub const WORKLOADS: [Workload; 9] = {
+pub fn all() -> Vec<Workload> {
     use Placement::{Apart, Same};
-    [
-        Workload::own("calls_64B_w1", Traffic::Small { outstanding: 1 }, Same),
-        Workload::own("calls_64B_w64", Traffic::Small { outstanding: 64 }, Same),
-        Workload::own("calls_64B_w1024", Traffic::Small { outstanding: 1024 }, Apart),
+    let calls = |message, outstanding| Traffic::Calls { message, outstanding };
+    let fan = |verb| Traffic::Fan { verb, nodes: 8 };
+    let large = Message::Bytes(BLOB_BYTES);
+    vec![
+        Workload::own("calls_64B_w1", calls(Message::Echo, 1), Same),
+        Workload::own("calls_64B_w64", calls(Message::Echo, 64), Same),
+        Workload::own(MANY, calls(Message::Echo, 1024), Apart),
         // The bare program has no casts: a cast is worth its name when it is no dearer than a bare call.
-        Workload {
-            name: "casts_64B",
-            traffic: Traffic::Casts,
-            placement: Apart,
-            yardstick: "calls_64B_w1024",
-        },
-        Workload::own("calls_500KiB_w1", Traffic::Large { outstanding: 1 }, Apart),
-        Workload::own(LARGE_ALONE, Traffic::Large { outstanding: 4 }, Apart),
-        Workload::own("calls_500KiB_w8", Traffic::Large { outstanding: 8 }, Apart),
-        Workload::own(QUIET, Traffic::Small { outstanding: 1 }, Apart),
+        Workload::own("casts_64B", Traffic::Casts, Apart).against(MANY),
+        Workload::own("calls_struct_w64", calls(Message::Record, 64), Same),
+        Workload::own("calls_async_w64", calls(Message::Later, 64), Same).against("calls_64B_w64"),
+        Workload::own("calls_500KiB_w1", calls(large, 1), Apart),
+        Workload::own(LARGE_ALONE, calls(large, 4), Apart),
+        Workload::own("calls_500KiB_w8", calls(large, 8), Apart),
+        Workload::own(QUIET, calls(Message::Echo, 1), Apart),
         Workload::own(MIXED, Traffic::Mixed { small: 1, large: 4 }, Apart),
+        Workload { clients: 8, ..Workload::own(CLIENTS, calls(Message::Echo, 128), Apart) },
+        Workload::own("multicall_8", fan(Fan::Multicall), Apart),
+        Workload::own("sbcast_8", fan(Fan::Sbcast), Apart),
+        Workload::own("offered_10", Traffic::Offered { percent: 10 }, Apart),
+        Workload::own("offered_50", Traffic::Offered { percent: 50 }, Apart),
+        Workload::own("offered_80", Traffic::Offered { percent: 80 }, Apart),
+        Workload::own(IDLE, Traffic::Idle { connections: 1000 }, Apart),
+        Workload::own(START, Traffic::Start, Same),
     ]
-};
+}
 
 /// Finds a workload by its name.
-pub fn find(name: &str) -> Result<&'static Workload> {
-    WORKLOADS.iter().find(|workload| workload.name == name).ok_or_else(|| {
-        let names: Vec<_> = WORKLOADS.iter().map(|workload| workload.name).collect();
+pub fn find(name: &str) -> Result<Workload> {
+    all().into_iter().find(|workload| workload.name == name).ok_or_else(|| {
+        let names: Vec<_> = all().into_iter().map(|workload| workload.name).collect();
         anyhow!("no workload {name}; there are {}", names.join(", "))
     })
 }
@@ -198,9 +334,15 @@ mod tests {
     }
 
     #[test]
+    fn a_record_has_the_size_that_its_description_says() {
+        let bytes = postcard::to_stdvec(&Record::numbered(1_000_000)).unwrap().len();
+        assert!((300..=400).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
     fn every_yardstick_is_a_workload() {
-        for workload in &WORKLOADS {
-            find(workload.yardstick).unwrap();
+        for workload in all() {
+            find(&workload.yardstick).unwrap();
         }
         assert!(find("calls_64b").is_err());
     }

@@ -9,6 +9,9 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+/// As the parent hands it to its children.
+const WORKLOAD: &str = r#"{"name":"calls","traffic":{"Calls":{"message":"Echo","outstanding":1}},"placement":"free","yardstick":"calls","clients":1}"#;
+
 fn bench(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_farcall-bench")).args(arguments).output().unwrap()
 }
@@ -71,7 +74,7 @@ fn a_name_that_does_not_exist_is_refused_with_those_that_do() {
 #[test]
 fn a_server_ends_when_its_parent_is_gone() {
     let mut server = Command::new(env!("CARGO_BIN_EXE_farcall-bench"))
-        .args(["server", "--side", "bare"])
+        .args(["server", "--side", "bare", "--workload", WORKLOAD])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -188,7 +188,8 @@ pub(crate) fn accept(arrived: Arrived, context: &Arc<Context>, acceptors: &Arc<A
             let (now, pulse) = (Instant::now(), context.heart.follow(wire.beats()));
             let link = AcceptorLink::new(context.limits(), &params, now);
             let port = AnswerPort::new(link, peer, params.compress, context.clone(), now);
-            let pump = |dispatch| Pump::new(wire, dispatch, rest, Some(pulse));
+            let spin = context.config.idle_spin;
+            let pump = |dispatch| Pump::new(wire, dispatch, rest, Some(pulse)).spinning(spin);
             let seat = Seat::take(&acceptors, &context, port, own);
             drop(arriving);
             serve(pump, seat, Some(from)).await;

@@ -309,7 +309,8 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
             life.client.connected(&life.conn, &established.params);
             life.up_since = Some(Instant::now());
             let pulse = Some(context.heart.follow(wire.beats()));
-            let ended = Pump::new(wire, Asking::new(life.conn.clone(), idle), rest, pulse).await;
+            let pump = Pump::new(wire, Asking::new(life.conn.clone(), idle), rest, pulse);
+            let ended = pump.spinning(context.config.idle_spin).await;
             life.end(ended);
         }
     }

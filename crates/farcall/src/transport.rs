@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
 use farcall_proto::link::liveness::IoState;
-use farcall_proto::link::{Loan, LossCause, Outgoing};
+use farcall_proto::link::{Loan, LossCause, Outgoing, Spin};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
 use tokio_util::io::poll_read_buf;
@@ -97,10 +97,13 @@ pub(crate) struct Pump<I, S> {
     write: Outgoing,
     yielded: bool,
     /// What came behind the handshake has not been looked at.
-    rest: bool,
+    unseen: bool,
     eof: bool,
     paused: Option<Option<Instant>>,
     stalled_since: Option<Instant>,
+    /// Bytes moved since the last look.
+    moved: bool,
+    spin: Spin,
     timer: Pin<Box<Sleep>>,
     /// Whom the timer wakes, once it was polled since it was set.
     watching: Option<Waker>,
@@ -145,7 +148,7 @@ where
         Self {
             io,
             side,
-            rest: !read.is_empty(),
+            unseen: !read.is_empty(),
             read,
             read_bytes: READ_BYTES_MIN,
             read_full: false,
@@ -155,6 +158,8 @@ where
             eof: false,
             paused: None,
             stalled_since: None,
+            moved: false,
+            spin: Spin::new(Duration::ZERO),
             timer: Box::pin(tokio::time::sleep_until(now.into())),
             watching: None,
             armed: now,
@@ -162,6 +167,22 @@ where
             pulse,
             writing: false,
             late_tick: Vec::new(),
+        }
+    }
+
+    /// With nothing to do it looks again for so long before it sleeps.
+    pub(crate) fn spinning(mut self, longest: Option<Duration>) -> Self {
+        self.spin = Spin::new(longest.unwrap_or_default());
+        self
+    }
+
+    /// Nothing is left to do for now: sleeps, or looks again.
+    fn rest(&mut self, cx: &Context<'_>, now: Instant) {
+        if std::mem::take(&mut self.moved) {
+            self.spin.busy();
+        }
+        if self.paused.is_none() && self.closing.is_none() && self.spin.idle(now) {
+            cx.waker().wake_by_ref();
         }
     }
 
@@ -217,6 +238,7 @@ where
                 Poll::Ready(Ok(bytes)) if late => drop(self.late_tick.drain(..bytes)),
                 Poll::Ready(Ok(bytes)) => {
                     self.write.advance(bytes);
+                    self.moved = true;
                     self.stalled_since = None;
                     *budget = budget.saturating_sub(bytes);
                     if *budget == 0 {
@@ -288,6 +310,7 @@ where
             return Poll::Ready(Ok(Progress::Drained));
         }
         *budget = budget.saturating_sub(bytes);
+        self.moved = true;
         // A process may be stopped at any point, also just before it reads.
         let now = Instant::now();
         self.check_awake(now)?;
@@ -429,7 +452,7 @@ where
 
     /// Reads and writes in turn until neither goes on, or the budget is used (then it wakes itself).
     fn turn_open(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), LossCause>> {
-        if std::mem::take(&mut self.rest) {
+        if std::mem::take(&mut self.unseen) {
             self.side.handle_data(&mut self.read, now)?;
         }
         let fresh = self.fresh(cx);
@@ -482,7 +505,13 @@ where
         let now = Instant::now();
         let cause = match this.check_awake(now) {
             Err(cause) => cause,
-            Ok(()) => ready!(this.turn(cx, now)),
+            Ok(()) => match this.turn(cx, now) {
+                Poll::Ready(cause) => cause,
+                Poll::Pending => {
+                    this.rest(cx, now);
+                    return Poll::Pending;
+                }
+            },
         };
         Poll::Ready(Ended { cause, written: this.write.written() })
     }
@@ -496,91 +525,4 @@ fn io_cause(error: &std::io::Error) -> LossCause {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use farcall_proto::link::liveness::Liveness;
-    use tokio::net::TcpStream;
-
-    use super::*;
-
-    /// A side that takes everything, wants nothing, and hears when its peer falls silent.
-    struct Taker(Liveness);
-
-    impl Side for Taker {
-        fn handle_data(&mut self, buffer: &mut BytesMut, now: Instant) -> Result<(), LossCause> {
-            buffer.clear();
-            self.0.received(now);
-            Ok(())
-        }
-        fn advance(&mut self, _: &mut BytesMut, _: Instant, _: &Waker) -> Result<Progress, LossCause> {
-            Ok(Progress::Drained)
-        }
-        fn lend(&mut self, _: &mut BytesMut) -> Result<Option<Loan>, LossCause> {
-            Ok(None)
-        }
-
-        fn settle(&mut self, _: Loan) {}
-
-        fn transmit(&mut self, _: &mut Outgoing, _: Instant, _: &Waker) {}
-        fn fresh(&mut self, _: &Waker) -> Fresh {
-            Fresh::Nothing
-        }
-        fn poll_timeout(&mut self, io: &IoState) -> Instant {
-            self.0.poll_timeout(io)
-        }
-        fn handle_timeout(&mut self, now: Instant, io: &IoState) -> Result<(), LossCause> {
-            self.0.handle_timeout(now, io).map(drop)
-        }
-        fn wants_close(&mut self) -> Option<&'static str> {
-            None
-        }
-        fn suspended(&mut self, _: Instant) -> Option<Duration> {
-            None
-        }
-    }
-
-    #[actix::test]
-    async fn a_timer_that_fired_before_the_arbiter_was_busy_tells_nothing_of_what_came_meanwhile() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (mut peer, _) = listener.accept().unwrap();
-        let tick = Duration::from_millis(200);
-        let side = Taker(Liveness::new(tick, 4, tick, tick * 100, Instant::now()));
-        let mut pump = Pump::new(stream, side, BytesMut::new(), None);
-        let mut poll = async || std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut pump).poll(cx))).await;
-        assert!(poll().await.is_pending());
-        // The reactor has its turn, the timer of the first tick fires, and nobody gets to the pump.
-        tokio::time::sleep(tick / 2).await;
-        peer.write_all(b"alive").unwrap();
-        std::thread::sleep(tick * 2);
-        let polled = poll().await;
-        assert!(polled.is_pending(), "{polled:?}");
-        tokio::time::sleep(tick / 4).await;
-        let polled = poll().await;
-        assert!(polled.is_pending(), "it has read by now: {polled:?}");
-    }
-
-    #[actix::test]
-    async fn a_busy_arbiter_does_not_take_its_own_silence_for_the_peers() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (mut peer, _) = listener.accept().unwrap();
-        let tick = Duration::from_millis(100);
-        let side = Taker(Liveness::new(tick, 4, tick, tick * 100, Instant::now()));
-        let mut pump = Pump::new(stream, side, BytesMut::new(), None);
-        // Both timer and socket are waited for.
-        let quick = tokio::time::timeout(tick / 2, &mut pump).await;
-        assert!(quick.is_err(), "it ended: {quick:?}");
-        peer.write_all(b"alive").unwrap();
-        std::thread::sleep(tick * 2);
-        // Something else wakes the pump before the reactor had its turn.
-        let polled = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut pump).poll(cx))).await;
-        assert!(polled.is_pending(), "{polled:?}");
-        // A peer that is silent is found out all the same.
-        let begun = Instant::now();
-        let ended = pump.await;
-        assert!(matches!(ended.cause, LossCause::Silent { .. }), "{ended:?}");
-        assert!(begun.elapsed() >= tick / 2, "what it had sent counts from when it was read");
-    }
-}
+mod tests;

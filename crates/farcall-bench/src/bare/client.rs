@@ -10,13 +10,13 @@ use tokio::net::TcpStream;
 
 use super::wire::{Header, Kind, Output, Wire};
 use crate::meter::{ClientSample, Meter};
-use crate::workload::{Blob, Echo, Traffic, Workload};
+use crate::workload::{BLOB_BYTES, Blob, Echo, Message, Record, Traffic, Workload};
 
 /// Calls until the window is over.
-pub fn run(address: SocketAddr, workload: &Workload, meter: Rc<Meter>) -> Result<ClientSample> {
+pub fn run(addresses: &[SocketAddr], workload: &Workload, meter: Rc<Meter>) -> Result<ClientSample> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let wire = Wire::new(TcpStream::connect(address).await?)?;
+        let wire = Wire::new(TcpStream::connect(addresses).await?)?;
         let calls = Calls::new(workload.traffic, &meter)?;
         tokio::select! {
             biased;
@@ -58,15 +58,23 @@ struct Slot {
 
 impl<'a> Calls<'a> {
     fn new(traffic: Traffic, meter: &'a Meter) -> Result<Self> {
-        let (small, large) = match traffic {
-            Traffic::Small { outstanding } => (outstanding, 0),
-            Traffic::Large { outstanding } => (0, outstanding),
-            Traffic::Mixed { small, large } => (small, large),
-            Traffic::Casts => bail!("the bare program has no casts"),
+        let (kinds, bytes): (Vec<(Kind, u32)>, _) = match traffic {
+            Traffic::Calls { message, outstanding } => {
+                let (kind, bytes) = match message {
+                    Message::Echo => (Kind::Echo, 0),
+                    Message::Record => (Kind::Record, 0),
+                    Message::Bytes(bytes) => (Kind::Blob, bytes),
+                    Message::Later => bail!("the bare program has no handlers"),
+                };
+                (vec![(kind, outstanding)], bytes)
+            }
+            Traffic::Mixed { small, large } => (vec![(Kind::Echo, small), (Kind::Blob, large)], BLOB_BYTES),
+            other => bail!("the bare program has no {other:?}"),
         };
-        let kinds = (0..small).map(|_| Kind::Echo).chain((0..large).map(|_| Kind::Blob));
+        let mixed = kinds.len() > 1;
+        let kinds = kinds.into_iter().flat_map(|(kind, count)| (0..count).map(move |_| kind));
         let slots = kinds.map(|kind| Slot { kind, generation: 0, number: 0, begun: None }).collect();
-        Ok(Self { slots, blob: Blob::full(), mixed: small > 0 && large > 0, next: 0, meter })
+        Ok(Self { slots, blob: Blob::of(bytes), mixed, next: 0, meter })
     }
 
     fn issue(&mut self, index: u32, output: &mut Output) -> Result<()> {
@@ -79,6 +87,12 @@ impl<'a> Calls<'a> {
                 slot.number = self.next;
                 slot.begun = self.meter.begin();
                 output.push(header, &Echo::numbered(slot.number))
+            }
+            Kind::Record => {
+                self.next = self.next.wrapping_add(1);
+                slot.number = self.next;
+                slot.begun = self.meter.begin();
+                output.push(header, &Record::numbered(slot.number))
             }
             Kind::Blob => {
                 slot.begun = if self.mixed { None } else { self.meter.begin() };
@@ -94,6 +108,11 @@ impl<'a> Calls<'a> {
             Kind::Echo => {
                 let echo: Echo = postcard::from_bytes(payload)?;
                 ensure!(echo == Echo::numbered(slot.number), "a wrong answer: {echo:?}");
+                self.meter.finish(slot.begun.take());
+            }
+            Kind::Record => {
+                let record: Record = postcard::from_bytes(payload)?;
+                ensure!(record == Record::numbered(slot.number), "a wrong answer: {record:?}");
                 self.meter.finish(slot.begun.take());
             }
             Kind::Blob => {

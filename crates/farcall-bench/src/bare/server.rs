@@ -13,14 +13,14 @@ use tokio::net::TcpListener;
 
 use super::wire::{Kind, Wire};
 use crate::child::ServerSeat;
-use crate::workload::{Blob, Echo};
+use crate::workload::{Blob, Echo, Record};
 
 /// Answers until the process ends.
 pub fn run(seat: &ServerSeat) -> Result<Infallible> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        seat.listening(listener.local_addr()?)?;
+        seat.listening([listener.local_addr()?])?;
         loop {
             let (stream, _) = listener.accept().await?;
             let wire = Wire::new(stream)?;
@@ -60,6 +60,7 @@ fn slice(wire: &mut Wire) -> Result<u64> {
         bytes += payload.len();
         match header.kind {
             Kind::Echo => wire.output.push(header, &postcard::from_bytes::<Echo>(payload)?)?,
+            Kind::Record => wire.output.push(header, &postcard::from_bytes::<Record>(payload)?)?,
             Kind::Blob => wire.output.push(header, &postcard::from_bytes::<Blob>(payload)?)?,
         }
     }

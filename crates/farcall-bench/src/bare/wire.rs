@@ -24,6 +24,8 @@ pub enum Kind {
     Echo,
     /// A large one.
     Blob,
+    /// One as applications have them.
+    Record,
 }
 
 /// What stands before a payload.
@@ -53,6 +55,7 @@ impl Header {
         let kind = match kind {
             0 => Kind::Echo,
             1 => Kind::Blob,
+            2 => Kind::Record,
             other => bail!("no frame has kind {other}"),
         };
         let len = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3]))?;
@@ -263,7 +266,7 @@ const SPARE_CHUNKS_MAX: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::{Blob, Echo};
+    use crate::workload::{BLOB_BYTES, Blob, Echo};
 
     fn frames() -> Vec<u8> {
         let mut output = Output::new();
@@ -272,7 +275,7 @@ mod tests {
             output.push(header, &Echo::numbered(slot)).unwrap();
         }
         let header = Header { kind: Kind::Blob, generation: 8, slot: 3 };
-        output.push(header, &Blob::full()).unwrap();
+        output.push(header, &Blob::of(BLOB_BYTES)).unwrap();
         let mut bytes = Vec::new();
         while let Some(chunk) = output.next() {
             bytes.extend_from_slice(chunk);
@@ -305,8 +308,12 @@ mod tests {
                                     Echo::numbered(header.slot)
                                 );
                             }
+                            Kind::Record => panic!("nobody sent one"),
                             Kind::Blob => {
-                                assert_eq!(postcard::from_bytes::<Blob>(payload).unwrap(), Blob::full());
+                                assert_eq!(
+                                    postcard::from_bytes::<Blob>(payload).unwrap(),
+                                    Blob::of(BLOB_BYTES)
+                                );
                             }
                         }
                         seen.push((header.slot, header.generation));

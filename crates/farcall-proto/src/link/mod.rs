@@ -19,6 +19,7 @@ mod outgoing;
 mod requests;
 mod room;
 mod routes;
+mod spin;
 mod submit;
 
 pub use acceptor::{AcceptorLink, Credit, Inbound, Payload, Request, RequestKind, Slice};
@@ -28,6 +29,7 @@ pub use outgoing::Outgoing;
 pub use requests::{Answer, Arrival, InlineBytes, NextItem, Outcome, Ticket};
 pub use room::RoomTicket;
 pub use routes::RouteKey;
+pub use spin::Spin;
 pub use submit::{Submit, SubmitKind};
 
 use std::sync::Arc;

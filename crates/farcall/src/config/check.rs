@@ -70,6 +70,7 @@ fn check_durations(c: &Config) -> Result<(), ConfigError> {
     {
         value.map_or(Ok(()), |value| time(key, value, MS..=DAY))?;
     }
+    c.idle_spin.map_or(Ok(()), |value| time("idle_spin", value, Duration::from_micros(1)..=MS))?;
     time("tick", c.tick, 10 * MS..=HOUR)?;
     time("backoff_min", c.backoff_min, MS..=HOUR)?;
     time("backoff_max", c.backoff_max, MS..=HOUR)?;

@@ -110,6 +110,7 @@ const KEYS: &[KeyDoc] = &[
     key("backoff_min", Duration, "100ms", "the pause after the first failed connect"),
     key("backoff_max", Duration, "30s", "the longest pause between connects"),
     key("connections_per_node_max", Number, "64", "connections to one node; keys beyond share them by hash"),
+    key("idle_spin", Duration, "off", "a connection with nothing to do looks again for so long before it sleeps, if that pays; at most 1ms"),
     key("tcp.keepalive_idle", Duration, "5s", "idle time before the first keepalive probe, both ends; whole seconds"),
     key("tcp.keepalive_interval", Duration, "5s", "between keepalive probes; whole seconds"),
     key("tcp.keepalive_count", Number, "2", "unanswered keepalive probes that end a connection"),

@@ -64,6 +64,7 @@ fn sample(key: &KeyDoc) -> (String, &'static str) {
         ("mailbox_bytes_max" | "unsent_bytes_max" | "acceptor_bytes_max" | "reassembly_bytes_max", _) => {
             "77MiB"
         }
+        ("idle_spin", _) => "70us",
         (_, Unit::Duration) => "7s",
         (_, Unit::Bytes) => "7KiB",
         ("strangers.half_open_per_source_max", _) => "7",
