@@ -87,15 +87,8 @@ fn node(name: &str, workload: &Workload, setting: Setting) -> Result<NodeBuilder
                     config.connections_per_node_max = 1 << 16;
                     config.in_flight_max = config.in_flight_max.max(2 * outstanding as usize);
                     (config.names_max, config.routes_max) = (1 << 18, 1 << 18);
-                    // A thousand connections at once are strangers that are expected.
-                    config.strangers.half_open_per_source_max = 1 << 12;
-                    config.half_open_max = 1 << 12;
                 }
-                Traffic::Idle { .. } => {
-                    config.connections_per_node_max = 1 << 16;
-                    config.strangers.half_open_per_source_max = 1 << 12;
-                    config.half_open_max = 1 << 12;
-                }
+                Traffic::Idle { .. } => config.connections_per_node_max = 1 << 16,
                 Traffic::Calls { outstanding, .. } => {
                     config.in_flight_max = config.in_flight_max.max(2 * outstanding as usize);
                 }
