@@ -104,7 +104,8 @@ impl Client {
         if self.context.is_draining() {
             return Way::Closed(NotSent::Draining(self.context.name.as_str().into()));
         }
-        if state.backoff.holds(now) {
+        // A caller's time may be a little behind; nobody is refused for that.
+        if state.backoff.holds(now) && state.backoff.holds(Instant::now()) {
             return Way::Closed(state.failure.clone());
         }
         let limits = if self.is_own() { self.context.own_limits() } else { self.context.limits() };
