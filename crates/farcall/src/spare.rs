@@ -27,10 +27,13 @@ const BUFFER_BYTES_MIN: usize = 32 * 1024;
 /// What a thread keeps at most, in all.
 const SPARE_BYTES_MAX: usize = 4 << 20;
 
+/// No content is held in a buffer larger than so many times its size: every limit counts content.
+const WASTE_MAX: usize = 2;
+
 /// An empty buffer with room for so many bytes.
 pub(crate) fn take(bytes: usize) -> Vec<u8> {
     if bytes >= BUFFER_BYTES_MIN
-        && let Ok(Some(buffer)) = SPARE.try_with(|spare| spare.borrow_mut().take(bytes))
+        && let Ok(Some(buffer)) = SPARE.try_with(|spare| spare.borrow_mut().take(bytes, bytes * WASTE_MAX))
     {
         return buffer;
     }
@@ -39,7 +42,7 @@ pub(crate) fn take(bytes: usize) -> Vec<u8> {
 
 /// The buffer that was dropped last, whatever its size, for what may become large.
 pub(crate) fn take_any() -> Vec<u8> {
-    SPARE.try_with(|spare| spare.borrow_mut().take(0)).ok().flatten().unwrap_or_default()
+    SPARE.try_with(|spare| spare.borrow_mut().take(0, usize::MAX)).ok().flatten().unwrap_or_default()
 }
 
 /// Keeps a buffer for the next who needs one, or frees it.
@@ -53,6 +56,11 @@ pub(crate) fn share(buffer: Vec<u8>) -> Bytes {
     if buffer.capacity() < BUFFER_BYTES_MIN {
         return buffer.into();
     }
+    if buffer.len() < buffer.capacity() / WASTE_MAX {
+        let content = Bytes::copy_from_slice(&buffer);
+        give(buffer);
+        return content;
+    }
     Bytes::from_owner(Shared(buffer))
 }
 
@@ -62,8 +70,9 @@ pub(crate) fn clear() {
 }
 
 impl Spare {
-    fn take(&mut self, bytes: usize) -> Option<Vec<u8>> {
-        let at = self.buffers.iter().rposition(|buffer| buffer.capacity() >= bytes)?;
+    fn take(&mut self, bytes: usize, bytes_max: usize) -> Option<Vec<u8>> {
+        let fits = |buffer: &Vec<u8>| (bytes..=bytes_max).contains(&buffer.capacity());
+        let at = self.buffers.iter().rposition(fits)?;
         let buffer = self.buffers.remove(at);
         self.bytes -= buffer.capacity();
         Some(buffer)
@@ -107,7 +116,7 @@ mod tests {
     fn a_large_buffer_is_used_again_when_its_last_reference_is_dropped() {
         alone(|| {
             let mut buffer = take(100_000);
-            buffer.push(7);
+            buffer.resize(100_000, 7);
             let place = buffer.as_ptr();
             let shared = share(buffer);
             let again = shared.slice(..1);
@@ -131,6 +140,23 @@ mod tests {
             assert_eq!(SPARE.with_borrow(|spare| spare.buffers.len()), 41);
             clear();
             assert_eq!(SPARE.with_borrow(|spare| (spare.buffers.len(), spare.bytes)), (0, 0));
+        });
+    }
+
+    #[test]
+    fn small_content_never_holds_a_large_buffer() {
+        alone(|| {
+            give(Vec::with_capacity(1 << 20));
+            assert!(
+                take(40_000).capacity() < 1 << 20,
+                "a frame that is put together holds no more than it counts"
+            );
+            let mut buffer = take_any();
+            assert_eq!(buffer.capacity(), 1 << 20);
+            buffer.resize(40_000, 7);
+            let shared = share(buffer);
+            assert_eq!((shared.len(), shared[39_999]), (40_000, 7));
+            assert_eq!(take_any().capacity(), 1 << 20, "it was given back at once");
         });
     }
 
