@@ -267,7 +267,7 @@ impl Batch {
                 return Some((item, now));
             }
             // The exact time matters only near the deadline.
-            if item.deadline.is_some_and(|deadline| deadline <= now + clock::BEHIND_MAX) {
+            if item.deadline.is_some_and(|deadline| deadline <= now + clock::FAR) {
                 now = Instant::now();
             }
             if item.deadline.is_some_and(|deadline| deadline <= now) {

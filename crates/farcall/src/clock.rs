@@ -4,9 +4,14 @@
 use std::time::{Duration, Instant};
 
 /// [`lately`] is behind by no more than this: one tick of the kernel, of which there are at least 100 in a second.
+/// A virtual machine may be kept from ticking, and then it is behind by that, too.
 pub(crate) const BEHIND_MAX: Duration = Duration::from_millis(10);
 
-/// A time that is not later than now, and behind it by at most [`BEHIND_MAX`] (2 to 4 ns instead of 25).
+/// What is so far from [`lately`] is still to come, also on a machine that did not tick for a while.
+pub(crate) const FAR: Duration = Duration::from_millis(200);
+
+/// A time that is not later than now, and behind it by [`BEHIND_MAX`] at most while the kernel ticks (2 to 4 ns instead
+/// of 25).
 #[cfg(target_os = "linux")]
 pub(crate) fn lately() -> Instant {
     use std::sync::OnceLock;
@@ -43,15 +48,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_lately_is_never_later_than_now_and_never_far_behind() {
-        for _ in 0..50_000 {
-            let before = Instant::now();
-            let lately = lately();
-            let now = Instant::now();
-            assert!(lately <= now);
-            // Not on a machine that stops in between.
-            if now - before < Duration::from_millis(1) {
-                assert!(now - lately <= BEHIND_MAX + Duration::from_millis(1), "{:?} behind", now - lately);
+    fn the_time_lately_is_never_later_than_now_and_does_not_stay_behind() {
+        for _ in 0..3 {
+            let begun = Instant::now();
+            loop {
+                let lately = lately();
+                let now = Instant::now();
+                assert!(lately <= now);
+                if lately > begun {
+                    break;
+                }
+                assert!(now - begun < Duration::from_secs(10), "{:?} behind", now - lately);
             }
         }
     }
