@@ -54,7 +54,7 @@ demo: ## four nodes, every operation between them, one of them killed and brough
 doc: ## the documentation, in your browser
 	$(CARGO) doc --workspace --lib --no-deps --open
 
-bench: ## what a remote call costs, beside a yardstick; ten minutes or more, let nothing else run
+bench: ## what a remote call costs, beside a yardstick; twenty minutes or more, let nothing else run
 	cd crates/farcall-bench && $(CARGO) run --release -- run
 
 bench-check: ## lints and tests of the benchmarks, and a short run of them, which measures nothing

@@ -179,7 +179,7 @@ where
     /// Nothing is left to do for now: sleeps, or looks again.
     fn rest(&mut self, cx: &Context<'_>, now: Instant) {
         if std::mem::take(&mut self.moved) {
-            self.spin.busy();
+            self.spin.busy(now);
         }
         if self.paused.is_none() && self.closing.is_none() && self.spin.idle(now) {
             cx.waker().wake_by_ref();
