@@ -257,7 +257,7 @@ impl Wire {
 }
 
 const HEADER_BYTES: usize = 16;
-const PAYLOAD_BYTES_MAX: usize = 4 << 20;
+const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 const READ_BYTES: usize = 64 << 10;
 /// More than 1,024 small frames, so that these leave in one write.
 const CHUNK_BYTES: usize = 256 << 10;

@@ -169,8 +169,8 @@ async fn spread(node: Node, target: Target, first: u32, actors: u32, meter: Rc<M
     bail!("there are no actors")
 }
 
-/// Each caller goes round so many names.
-const NAMES_MAX: u32 = 1000;
+/// Each caller goes round so many names: 1,024 callers then use no more routes than a connection may have.
+const NAMES_MAX: u32 = 60;
 
 /// From nothing to the first answer.
 async fn start(workload: &Workload, meter: &Meter, setting: Setting) -> Result<ClientSample> {

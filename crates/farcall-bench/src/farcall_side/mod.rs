@@ -86,7 +86,7 @@ fn node(name: &str, workload: &Workload, setting: Setting) -> Result<NodeBuilder
                 Traffic::Spread { outstanding, .. } => {
                     config.connections_per_node_max = 1 << 16;
                     config.in_flight_max = config.in_flight_max.max(2 * outstanding as usize);
-                    (config.names_max, config.routes_max) = (1 << 18, 1 << 18);
+                    (config.names_max, config.routes_max) = (1 << 18, 1 << 16);
                 }
                 Traffic::Idle { .. } => config.connections_per_node_max = 1 << 16,
                 Traffic::Calls { outstanding, .. } => {
