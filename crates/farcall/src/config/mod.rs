@@ -128,7 +128,8 @@ pub struct Config {
     /// Connections to one node; keys beyond share them by hash.
     pub connections_per_node_max: usize,
     /// A connection with nothing to do looks again for so long before it sleeps, if that paid off lately. It saves
-    /// waking a core that sleeps, where that is dear (virtual machines: about 20 µs), and burns CPU time for it.
+    /// waking a core that sleeps, where that is dear (virtual machines: about 20 µs): a lone call between two cores took
+    /// 21 µs instead of 58 with 50 µs of it. Where both ends share a core it costs: 0.7 of the rate without.
     #[serde(deserialize_with = "units::duration_or_off")]
     pub idle_spin: Option<Duration>,
 
