@@ -1,5 +1,7 @@
 //! From frames to mailboxes: groups what one read brought by actor and hands each actor one batch.
 
+mod handlers;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
@@ -17,8 +19,9 @@ use crate::batch::{Batch, Item, ItemPayload, Want};
 use crate::context::Context;
 use crate::logging::Foreign;
 use crate::port::AnswerPort;
-use crate::registry::{Registration, Resolved};
+use crate::registry::Resolved;
 use crate::transport::{Fresh, Progress, Side};
+use handlers::Handlers;
 
 /// The answering side of a connection, as its pump drives it.
 pub(crate) struct Dispatch {
@@ -27,10 +30,7 @@ pub(crate) struct Dispatch {
     /// Whether this node itself is at the other end.
     own: bool,
     routes: Vec<Route>,
-    /// A place is empty when its registration is out.
-    handlers: Vec<Option<Handler>>,
-    /// The registry's generation when the handlers were last tidied.
-    tidied: u64,
+    handlers: Handlers,
     /// Handlers that got something from the slice at hand.
     touched: Vec<usize>,
     chunk: Bytes,
@@ -80,12 +80,6 @@ impl RouteTarget {
     }
 }
 
-struct Handler {
-    registration: Arc<Registration>,
-    items: Vec<Item>,
-    bytes: usize,
-}
-
 /// At most this much of a read is dispatched before the actors get their turn.
 const SLICE_FRAMES: usize = 128;
 const SLICE_BYTES: usize = 64 * 1024;
@@ -103,8 +97,7 @@ impl Dispatch {
             port,
             own,
             routes: Vec::new(),
-            handlers: Vec::new(),
-            tidied: 0,
+            handlers: Handlers::default(),
             touched: Vec::new(),
             chunk: Bytes::new(),
             pending: Vec::new().into_iter(),
@@ -120,46 +113,9 @@ impl Dispatch {
     fn resolve(&mut self, definition: &Definition) -> Result<RouteTarget, Rejected> {
         let peer = (!self.own).then(|| self.port.peer());
         let resolved = self.context.registry.resolve(definition, peer)?;
-        self.tidy();
-        let known = self.handlers.iter().position(|place| {
-            place.as_ref().is_some_and(|known| Arc::ptr_eq(&known.registration, &resolved.registration))
-        });
-        let handler = known.unwrap_or_else(|| {
-            // A place whose actor is gone is used again, so that the table does not grow with restarts.
-            let free = self.handlers.iter().position(|place| {
-                place.as_ref().is_none_or(|old| !old.registration.is_alive() && old.items.is_empty())
-            });
-            let fresh = Handler { registration: resolved.registration.clone(), items: Vec::new(), bytes: 0 };
-            match free.and_then(|index| self.handlers.get_mut(index).map(|place| (index, place))) {
-                Some((index, place)) => {
-                    *place = Some(fresh);
-                    index
-                }
-                None => {
-                    self.handlers.push(Some(fresh));
-                    self.handlers.len() - 1
-                }
-            }
-        });
+        let handler = self.handlers.place_of(&resolved.registration, self.context.registry.generation());
         let Resolved { registration, entry, version, stream } = resolved;
         Ok(RouteTarget { handler, registration: registration.id(), entry, version, stream })
-    }
-
-    /// Lets go of actors whose names are gone: a connection does not keep them alive.
-    fn tidy(&mut self) {
-        let generation = self.context.registry.generation();
-        if std::mem::replace(&mut self.tidied, generation) != generation {
-            for place in &mut self.handlers {
-                place.take_if(|old| old.registration.is_out() && old.items.is_empty());
-            }
-        }
-    }
-
-    fn holds(&self, target: &RouteTarget) -> bool {
-        let handler = self.handlers.get(target.handler).and_then(Option::as_ref);
-        handler.is_some_and(|handler| {
-            handler.registration.id() == target.registration && handler.registration.is_alive()
-        })
     }
 
     /// Where a route leads now.
@@ -169,7 +125,7 @@ impl Dispatch {
         let Some(found) = self.routes.get(index) else { return Err(Rejected::NoSuchActor) };
         if found.generation == generation {
             match &found.target {
-                Ok(target) if self.holds(target) => return Ok(*target),
+                Ok(target) if self.handlers.holds(target.handler, target.registration) => return Ok(*target),
                 Ok(_) => {}
                 Err(rejected) => return Err(rejected.clone()),
             }
@@ -235,7 +191,7 @@ impl Dispatch {
             Payload::Chunk { start, end } => (end - start) as usize,
             Payload::Whole(bytes) => bytes.len(),
         };
-        let Some(Some(handler)) = self.handlers.get_mut(target.handler) else { return Ok(()) };
+        let Some(handler) = self.handlers.get_mut(target.handler) else { return Ok(()) };
         let backlog = &handler.registration.backlog;
         let coming = Coming { messages: handler.items.len(), payload_bytes: handler.bytes };
         match backlog.admits(&coming, bytes, now, self.context.config.mailbox_patience) {
@@ -321,7 +277,7 @@ impl Dispatch {
     /// One message to each actor that got something.
     fn hand_over(&mut self) {
         for index in self.touched.drain(..) {
-            let Some(Some(handler)) = self.handlers.get_mut(index) else { continue };
+            let Some(handler) = self.handlers.get_mut(index) else { continue };
             let mut items = std::mem::take(&mut handler.items);
             let bytes = std::mem::take(&mut handler.bytes);
             self.context.metrics.delivered.add(items.len() as u64);
@@ -444,7 +400,7 @@ impl Side for Dispatch {
     }
 
     fn handle_timeout(&mut self, now: Instant, io: &IoState) -> Result<(), LossCause> {
-        self.tidy();
+        self.handlers.tidy(self.context.registry.generation());
         if let Some(idle) = self.context.config.acceptor_idle
             && self.port.is_quiet()
             && now.saturating_duration_since(self.port.last_used()) >= idle
