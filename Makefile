@@ -54,14 +54,18 @@ demo: ## four nodes, every operation between them, one of them killed and brough
 doc: ## the documentation, in your browser
 	$(CARGO) doc --workspace --lib --no-deps --open
 
-bench: ## what a remote call costs, beside a yardstick; twenty minutes or more, let nothing else run
-	cd crates/farcall-bench && $(CARGO) run --release -- run
+# Without the peers (PEERS=no) there is less to build; BENCH='--quick' and other arguments: see farcall-bench run --help.
+BENCH ?=
+BENCH_IN := crates/farcall-bench$(if $(filter no,$(PEERS)),,/peers)
+bench: ## what a remote call costs, beside a yardstick and other runtimes; an hour, let nothing else run
+	cd $(BENCH_IN) && $(CARGO) run --release -- run $(BENCH)
 
 bench-check: ## lints and tests of the benchmarks, and a short run of them, which measures nothing
 	$(call say,'benchmarks')
 	cd crates/farcall-bench && $(CARGO) clippy --all-targets -- -D warnings
 	cd crates/farcall-bench && $(CARGO) test --release
 	cd crates/farcall-bench && timeout 300 $(CARGO) run --release -- run --quick
+	cd crates/farcall-bench/peers && $(CARGO) fmt --check && timeout 1500 $(CARGO) test --release
 
 # Counted, not timed: it gives the same figures on a busy machine. Needs valgrind.
 GATES := $(CARGO) run --quiet --profile gates -p farcall-gates --
@@ -90,3 +94,4 @@ fuzz: ## every fuzz target for a minute (FUZZ_SECONDS=...); needs cargo-fuzz
 clean: ## removes what was built
 	$(CARGO) clean
 	cd crates/farcall-bench && $(CARGO) clean
+	cd crates/farcall-bench/peers && $(CARGO) clean

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::report::{CALLS, Report};
+use crate::report::{CALLS, Cell, Report};
+use crate::side::SPINNING;
 use crate::table::rate;
 
 /// Colours that can be told apart on white and on black, also by those who see fewer of them.
@@ -46,24 +47,38 @@ const ROW: f64 = 15.0;
 const LEFT: f64 = 300.0;
 const WIDTH: f64 = 560.0;
 
+/// Workloads that a picture is enough for: rates that everybody has, and few enough to be read.
+const DRAWN: [&str; 8] = [
+    "calls_64B_w1",
+    "calls_64B_w64",
+    "calls_64B_w1024",
+    "casts_64B",
+    "calls_struct_w64",
+    "calls_500KiB_w1",
+    "calls_500KiB_w8",
+    "clients_8",
+];
+
 /// Calls a second as bars, by workload; the scale is logarithmic, for the fastest is a thousand times the slowest.
 pub(crate) fn bars(report: &Report) -> String {
-    let rates: Vec<f64> = report.cells.iter().filter_map(|cell| cell.median(CALLS)).collect();
+    let shown = |cell: &&Cell| cell.side != SPINNING && DRAWN.contains(&cell.workload.as_str());
+    let cells: Vec<&Cell> = report.cells.iter().filter(shown).collect();
+    let rates: Vec<f64> = cells.iter().filter_map(|cell| cell.median(CALLS)).collect();
     let low = rates.iter().copied().fold(f64::INFINITY, f64::min).max(1.0).log10().floor();
     let high = rates.iter().copied().fold(1.0, f64::max).log10().ceil().max(low + 1.0);
     let mut sides: Vec<&str> = Vec::new();
-    for cell in &report.cells {
+    for cell in &cells {
         if !sides.contains(&cell.side) {
             sides.push(cell.side);
         }
     }
     let mut workloads: Vec<&str> = Vec::new();
-    for cell in &report.cells {
+    for cell in &cells {
         if !workloads.contains(&cell.workload.as_str()) {
             workloads.push(&cell.workload);
         }
     }
-    let height = 60.0 + ROW * (report.cells.len() as f64 + 0.8 * workloads.len() as f64);
+    let height = 60.0 + ROW * (cells.len() as f64 + 0.8 * workloads.len() as f64);
     let mut out = open(LEFT + WIDTH + 90.0, height);
     text(&mut out, LEFT, 18.0, "start", "calls per second, logarithmic; each group is one workload");
     for power in powers(low, high) {
@@ -77,8 +92,8 @@ pub(crate) fn bars(report: &Report) -> String {
     }
     let mut y = 46.0;
     for workload in workloads {
-        let cells = report.cells.iter().filter(|cell| cell.workload == workload);
-        for (index, cell) in cells.enumerate() {
+        let group = cells.iter().filter(|cell| cell.workload == workload);
+        for (index, cell) in group.enumerate() {
             let Some(value) = cell.median(CALLS) else { continue };
             let length = WIDTH * ((value.max(1.0).log10() - low) / (high - low)).clamp(0.0, 1.0);
             let side = sides.iter().position(|side| *side == cell.side).unwrap_or(0);

@@ -19,6 +19,7 @@ mod report;
 mod runner;
 mod scale;
 pub mod side;
+mod summary;
 mod table;
 pub mod usage;
 pub mod workload;

@@ -16,6 +16,7 @@ use crate::child::ServerFigures;
 use crate::meter::ClientSample;
 use crate::runner::Settings;
 use crate::side::{ENCRYPTED, PLAIN, YARDSTICK};
+use crate::summary;
 use crate::table::{median, rate, show, table};
 use crate::usage::allowed_cores;
 use crate::workload::{BLOB_BYTES, LARGE_ALONE, MIXED, Message, Placement, QUIET, Traffic, Workload};
@@ -402,6 +403,9 @@ impl Display for Report {
         let beside = mixed.filter_map(|cell| self.beside_row(cell)).collect();
         section(f, "Small calls beside large ones", &BESIDE_HEADINGS, beside)?;
         section(f, "Calls that were due on a schedule", &OFFERED_HEADINGS, self.offered_rows())?;
+        for matrix in summary::of(self) {
+            section(f, matrix.title, &matrix.headings, matrix.rows)?;
+        }
         section(f, "Other figures", &["workload", "what", "figure", "value"], self.probe_rows())?;
         section(f, "The bars", &bars::HEADINGS, self.bars.iter().map(Bar::row).collect())?;
         for line in &self.skipped {

@@ -40,6 +40,9 @@ pub const PLAIN: &str = farcall_side::TCP.name;
 /// The same, encrypted.
 pub const ENCRYPTED: &str = farcall_side::TLS.name;
 
+/// Plain, with the idle spin.
+pub const SPINNING: &str = farcall_side::SPIN.name;
+
 static SIDES: OnceLock<Vec<&'static Side>> = OnceLock::new();
 
 /// Adds to what is measured; to be called once, before anything else.
