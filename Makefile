@@ -54,8 +54,13 @@ demo: ## four nodes, every operation between them, one of them killed and brough
 doc: ## the documentation, in your browser
 	$(CARGO) doc --workspace --lib --no-deps --open
 
-bench: ## what a remote call costs, beside a yardstick; twenty minutes or more, let nothing else run
-	cd crates/farcall-bench && $(CARGO) run --release -- run
+# ERLANG=1 measures erpc between two Erlang nodes, too; they need Debian's erlang-base, or any other erl on the path.
+ERLANG ?=
+bench: ## what a remote call costs, beside a yardstick; twenty minutes or more, let nothing else run (ERLANG=1: erpc, too)
+ifeq ($(ERLANG),1)
+	@command -v erl >/dev/null || { echo 'ERLANG=1 needs erl on the path: apt-get install --no-install-recommends erlang-base' >&2; exit 1; }
+endif
+	cd crates/farcall-bench && $(CARGO) run --release -- run$(if $(filter 1,$(ERLANG)), --erlang)
 
 bench-check: ## lints and tests of the benchmarks, and a short run of them, which measures nothing
 	$(call say,'benchmarks')
