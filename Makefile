@@ -55,10 +55,15 @@ doc: ## the documentation, in your browser
 	$(CARGO) doc --workspace --lib --no-deps --open
 
 # Without the peers (PEERS=no) there is less to build; BENCH='--quick' and other arguments: see farcall-bench run --help.
+# ERLANG=1 measures erpc between two Erlang nodes, too; they need Debian's erlang-base, or any other erl on the path.
 BENCH ?=
+ERLANG ?=
 BENCH_IN := crates/farcall-bench$(if $(filter no,$(PEERS)),,/peers)
-bench: ## what a remote call costs, beside a yardstick and other runtimes; an hour, let nothing else run
-	cd $(BENCH_IN) && $(CARGO) run --release -- run $(BENCH)
+bench: ## what a remote call costs, beside a yardstick and other runtimes; an hour, let nothing else run (ERLANG=1: erpc, too)
+ifeq ($(ERLANG),1)
+	@command -v erl >/dev/null || { echo 'ERLANG=1 needs erl on the path: apt-get install --no-install-recommends erlang-base' >&2; exit 1; }
+endif
+	cd $(BENCH_IN) && $(CARGO) run --release -- run$(if $(filter 1,$(ERLANG)), --erlang) $(BENCH)
 
 bench-check: ## lints and tests of the benchmarks, and a short run of them, which measures nothing
 	$(call say,'benchmarks')

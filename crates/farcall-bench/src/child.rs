@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::certificates::pass_on;
 use crate::meter::ClientSample;
 use crate::usage::Usage;
+use crate::{certificates, erlang};
 
 /// What a child tells its parent.
 #[derive(Debug, Serialize, Deserialize)]
@@ -116,7 +116,8 @@ impl Child {
     /// Runs this program once more with other arguments.
     pub fn spawn(role: &'static str, arguments: &[String]) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        pass_on(&mut command)?;
+        certificates::pass_on(&mut command)?;
+        erlang::pass_on(&mut command);
         let mut process = command
             .args(arguments)
             .stdin(Stdio::piped())

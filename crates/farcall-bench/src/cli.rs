@@ -15,7 +15,7 @@ use crate::meter::{Meter, Plan};
 use crate::runner::{self, Settings};
 use crate::side::{self, Side};
 use crate::workload::{self, Placement, Workload};
-use crate::{chart, scale, usage};
+use crate::{chart, erlang, scale, usage};
 
 /// Measures remote calls between processes on this machine.
 #[derive(Parser)]
@@ -49,6 +49,9 @@ struct Run {
     /// Implementations, separated by commas; all without it.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Measures erpc between two Erlang nodes, too; needs erl.
+    #[arg(long)]
+    erlang: bool,
     /// Workloads, separated by commas or given repeatedly; all without it.
     #[arg(long, value_delimiter = ',')]
     workload: Vec<String>,
@@ -157,11 +160,19 @@ fn grow(scale: &Scale) -> Result<()> {
 }
 
 fn settings(run: &Run) -> Result<Settings> {
-    let sides = if run.only.is_empty() {
+    let mut sides = if run.only.is_empty() {
         side::all().to_vec()
     } else {
         run.only.iter().map(|name| side::find(name)).collect::<Result<_>>()?
     };
+    let is_erlang = |side: &&Side| side.name == erlang::SIDE.name;
+    if run.erlang && !sides.iter().any(is_erlang) {
+        sides.push(&erlang::SIDE);
+    }
+    // Found out before anything is measured: whether there is an Erlang, and which.
+    for side in sides.iter_mut().filter(|side| is_erlang(side)) {
+        *side = erlang::here()?;
+    }
     let workloads = if run.workload.is_empty() {
         workload::all()
     } else {
@@ -183,7 +194,7 @@ fn settings(run: &Run) -> Result<Settings> {
 
 fn list() -> Result<()> {
     println!("implementations");
-    for side in side::all() {
+    for side in side::every() {
         println!("  {:<20} {}", side.name, side.about);
     }
     println!("workloads");

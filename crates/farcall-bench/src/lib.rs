@@ -11,6 +11,7 @@ mod chart;
 pub mod child;
 mod cli;
 pub mod drive;
+mod erlang;
 mod farcall_side;
 mod heap;
 pub mod meter;

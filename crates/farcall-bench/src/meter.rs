@@ -77,6 +77,11 @@ impl Meter {
         })
     }
 
+    /// How long the client runs.
+    pub fn plan(&self) -> Plan {
+        self.plan
+    }
+
     /// A call begins; hand the result to [`Meter::finish`] when it is answered.
     pub fn begin(&self) -> Option<Instant> {
         match self.until_sample.get() {

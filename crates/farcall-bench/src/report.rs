@@ -17,7 +17,7 @@ use crate::meter::ClientSample;
 use crate::runner::Settings;
 use crate::side::{ENCRYPTED, PLAIN, YARDSTICK};
 use crate::summary;
-use crate::table::{median, rate, show, table};
+use crate::table::{day, median, rate, show, table};
 use crate::usage::allowed_cores;
 use crate::workload::{BLOB_BYTES, LARGE_ALONE, MIXED, Message, Placement, QUIET, Traffic, Workload};
 
@@ -42,10 +42,10 @@ pub struct Sample {
     pub client_cpu_us_per_call: f64,
     /// Context switches of all processes per call.
     pub switches_per_call: f64,
-    /// Allocations of the clients per call.
-    pub client_allocations_per_call: f64,
+    /// Allocations of the clients per call, where they are counted.
+    pub client_allocations_per_call: Option<f64>,
     /// Allocations of the server per call.
-    pub server_allocations_per_call: f64,
+    pub server_allocations_per_call: Option<f64>,
     /// Large payloads, in one direction, in millions of bytes.
     pub large_mb_per_s: Option<f64>,
     /// The client's largest resident set.
@@ -108,8 +108,14 @@ impl Sample {
             cpu_us_per_call: (client_cpu + server_cpu) / all_per_s * 1e6,
             client_cpu_us_per_call: client_cpu / all_per_s * 1e6,
             switches_per_call: switches / all_per_s,
-            client_allocations_per_call: sum(|client| client.span.used.allocations as f64) / all_per_s,
-            server_allocations_per_call: server_used.allocations as f64 / server_s / all_per_s,
+            client_allocations_per_call: clients
+                .iter()
+                .map(|client| Some(client.span.used.allocations? as f64 / client.span.elapsed_s))
+                .sum::<Option<f64>>()
+                .map(|per_s| per_s / all_per_s),
+            server_allocations_per_call: server_used
+                .allocations
+                .map(|allocations| allocations as f64 / server_s / all_per_s),
             large_mb_per_s: large_bytes_per_s.map(|bytes| bytes / 1e6),
             client_rss_max_kib: largest(clients).unwrap_or_default(),
             server_rss_max_kib: after.usage.rss_max_kib,
@@ -424,19 +430,6 @@ fn section(f: &mut Formatter<'_>, title: &str, headings: &[&str], rows: Vec<Vec<
     table(f, headings, &rows)
 }
 
-/// The day of a time, in UTC (Howard Hinnant's `civil_from_days`).
-fn day(unix_time_s: u64) -> String {
-    let days = unix_time_s / 86_400 + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let (day, month) =
-        (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year}-{month:02}-{day:02}")
-}
-
 /// See [`Sample`].
 pub const CALLS: Metric = |sample| Some(sample.calls_per_s);
 /// See [`Sample`].
@@ -451,9 +444,9 @@ const P999: Metric = |sample| sample.p999_us;
 const MAX: Metric = |sample| sample.max_us;
 const SWITCHES: Metric = |sample| Some(sample.switches_per_call);
 /// See [`Sample`].
-pub const CLIENT_ALLOCATIONS: Metric = |sample| Some(sample.client_allocations_per_call);
+pub const CLIENT_ALLOCATIONS: Metric = |sample| sample.client_allocations_per_call;
 /// See [`Sample`].
-pub const SERVER_ALLOCATIONS: Metric = |sample| Some(sample.server_allocations_per_call);
+pub const SERVER_ALLOCATIONS: Metric = |sample| sample.server_allocations_per_call;
 const CLIENT_RSS: Metric = |sample| Some(sample.client_rss_max_kib as f64);
 const SERVER_RSS: Metric = |sample| Some(sample.server_rss_max_kib as f64);
 const FIGURES: [(&str, Metric); 5] = [
@@ -516,8 +509,8 @@ mod tests {
             cpu_us_per_call: 1.0,
             client_cpu_us_per_call: 0.5,
             switches_per_call: 0.0,
-            client_allocations_per_call: 0.0,
-            server_allocations_per_call: 1.0,
+            client_allocations_per_call: Some(0.0),
+            server_allocations_per_call: None,
             large_mb_per_s: None,
             client_rss_max_kib: 2048,
             server_rss_max_kib: 4096,
@@ -535,13 +528,6 @@ mod tests {
         let settings =
             Settings { sides: Vec::new(), workloads: Vec::new(), placement: None, rounds: 3, plan };
         Report::new(&settings, cells, Vec::new(), Vec::new())
-    }
-
-    #[test]
-    fn a_day_is_written_as_the_calendar_has_it() {
-        assert_eq!(day(0), "1970-01-01");
-        assert_eq!(day(951_782_400), "2000-02-29");
-        assert_eq!(day(1_795_651_200), "2026-11-26");
     }
 
     #[test]
@@ -576,11 +562,13 @@ mod tests {
         assert_eq!(bars.len(), 3);
         assert!(bars.iter().all(|line| line.matches('|').count() == HEADINGS.len() + 1), "{text}");
         assert!(text.contains("2.00 M") && text.contains("4.00 M") && text.contains("150 %"), "{text}");
+        assert!(text.contains("| 0.00          | –             |"), "what is not counted is no zero: {text}");
     }
 
     #[test]
     fn a_cost_is_shared_by_small_and_large_calls() {
-        let used = Usage { user_us: 500_000, system_us: 500_000, allocations: 2000, ..Usage::default() };
+        let used =
+            Usage { user_us: 500_000, system_us: 500_000, allocations: Some(2000), ..Usage::default() };
         let latency = Latency { sampled: 1, p50_us: 1.0, p99_us: 1.0, p999_us: 1.0, max_us: 1.0 };
         let client = ClientSample {
             calls: 900,
@@ -589,13 +577,17 @@ mod tests {
             span: Span { elapsed_s: 1.0, used },
             base_rss_kib: 0,
         };
-        let before = ServerFigures { at_s: 1.0, handled: 0, usage: Usage::default() };
+        let before = ServerFigures {
+            at_s: 1.0,
+            handled: 0,
+            usage: Usage { allocations: Some(0), ..Usage::default() },
+        };
         let after = ServerFigures { at_s: 3.0, handled: 2000, usage: used };
         let sample =
             Sample::new(&find(MIXED).unwrap(), std::slice::from_ref(&client), before, after).unwrap();
         assert!((sample.cpu_us_per_call - 1500.0).abs() < 1e-6, "{sample:?}");
-        assert!((sample.client_allocations_per_call - 2.0).abs() < 1e-6, "{sample:?}");
-        assert!((sample.server_allocations_per_call - 1.0).abs() < 1e-6, "{sample:?}");
+        assert!((sample.client_allocations_per_call.unwrap() - 2.0).abs() < 1e-6, "{sample:?}");
+        assert!((sample.server_allocations_per_call.unwrap() - 1.0).abs() < 1e-6, "{sample:?}");
         assert!((sample.large_mb_per_s.unwrap() - 51.2).abs() < 1e-6, "{sample:?}");
         let casts =
             Sample::new(&find("casts_64B").unwrap(), &[client.clone(), client], before, after).unwrap();

@@ -11,6 +11,7 @@ use anyhow::{Result, anyhow};
 
 use crate::bare;
 use crate::child::ServerSeat;
+use crate::erlang;
 use crate::farcall_side;
 use crate::meter::{ClientSample, Meter};
 use crate::workload::Workload;
@@ -51,16 +52,21 @@ pub(crate) fn add(more: &'static [Side]) {
     SIDES.get_or_init(|| own.into_iter().chain(more).collect());
 }
 
-/// All implementations, the yardstick first.
+/// All implementations that need nothing else on this machine, the yardstick first.
 pub(crate) fn all() -> &'static [&'static Side] {
     add(&[]);
     SIDES.get().map_or(&[], Vec::as_slice)
 }
 
+/// Also those that are measured only when asked for.
+pub(crate) fn every() -> impl Iterator<Item = &'static Side> {
+    all().iter().copied().chain([&erlang::SIDE])
+}
+
 /// Finds an implementation by its name.
 pub fn find(name: &str) -> Result<&'static Side> {
-    all().iter().copied().find(|side| side.name == name).ok_or_else(|| {
-        let names: Vec<_> = all().iter().map(|side| side.name).collect();
+    every().find(|side| side.name == name).ok_or_else(|| {
+        let names: Vec<_> = every().map(|side| side.name).collect();
         anyhow!("no implementation {name}; there are {}", names.join(", "))
     })
 }

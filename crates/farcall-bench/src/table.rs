@@ -1,4 +1,4 @@
-//! Tables in Markdown that are also aligned for reading as they are.
+//! Tables in Markdown that are also aligned for reading as they are, and how what stands in them is written.
 
 use std::fmt::{self, Formatter};
 
@@ -42,9 +42,29 @@ pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     Some((lower + upper) / 2.0)
 }
 
+/// The day of a time, in UTC (Howard Hinnant's `civil_from_days`).
+pub(crate) fn day(unix_time_s: u64) -> String {
+    let days = unix_time_s / 86_400 + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let (day, month) =
+        (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year}-{month:02}-{day:02}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_is_written_as_the_calendar_has_it() {
+        assert_eq!(day(0), "1970-01-01");
+        assert_eq!(day(951_782_400), "2000-02-29");
+        assert_eq!(day(1_795_651_200), "2026-11-26");
+    }
 
     #[test]
     fn the_median_of_an_even_number_lies_between() {

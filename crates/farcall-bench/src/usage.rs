@@ -24,8 +24,8 @@ pub struct Usage {
     pub rss_max_kib: i64,
     /// The resident set now.
     pub rss_kib: i64,
-    /// How often memory was asked for.
-    pub allocations: u64,
+    /// How often memory was asked for, where that can be counted.
+    pub allocations: Option<u64>,
 }
 
 impl Usage {
@@ -38,7 +38,7 @@ impl Usage {
             switches: usage.voluntary_context_switches() + usage.involuntary_context_switches(),
             rss_max_kib: usage.max_rss(),
             rss_kib: resident_kib()?,
-            allocations: heap::allocations(),
+            allocations: Some(heap::allocations()),
         })
     }
 
@@ -50,7 +50,7 @@ impl Usage {
             switches: self.switches - earlier.switches,
             rss_max_kib: self.rss_max_kib,
             rss_kib: self.rss_kib,
-            allocations: self.allocations - earlier.allocations,
+            allocations: self.allocations.zip(earlier.allocations).map(|(now, then)| now - then),
         }
     }
 

@@ -73,8 +73,12 @@ fn a_name_that_does_not_exist_is_refused_with_those_that_do() {
 
 #[test]
 fn a_server_ends_when_its_parent_is_gone() {
+    ends_with_its_parent("bare");
+}
+
+fn ends_with_its_parent(side: &str) {
     let mut server = Command::new(env!("CARGO_BIN_EXE_farcall-bench"))
-        .args(["server", "--side", "bare", "--workload", WORKLOAD])
+        .args(["server", "--side", side, "--workload", WORKLOAD])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -87,4 +91,53 @@ fn a_server_ends_when_its_parent_is_gone() {
     let (ended, waiting) = channel();
     std::thread::spawn(move || ended.send(server.wait().unwrap()));
     assert!(waiting.recv_timeout(Duration::from_secs(20)).unwrap().success());
+}
+
+/// Whether there is an Erlang to test with; without one it is said which test was skipped.
+fn erlang(test: &str) -> bool {
+    let erl = Command::new("erl").args(["-noinput", "-eval", "halt(0)."]).status();
+    let there = erl.is_ok_and(|status| status.success());
+    if !there {
+        eprintln!("skipped for want of erl (install erlang-base): {test}");
+    }
+    there
+}
+
+#[test]
+fn erpc_is_measured_where_there_is_an_erlang() {
+    if !erlang("erpc_is_measured_where_there_is_an_erlang") {
+        return;
+    }
+    for (workload, figure) in [("calls_64B_w1", "p50_us"), ("mixed", "large_mb_per_s")] {
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("erpc-{workload}.json"));
+        let path = file.to_str().unwrap();
+        let run = ["run", "--quick", "--only", "erpc", "--workload", workload];
+        let output = bench(&[&run[..], &["--placement", "same", "--json", path]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("erpc OTP "));
+        let report: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        let sample = &report["cells"][0]["samples"][0];
+        assert!(sample["calls_per_s"].as_f64().unwrap() > 0.0, "{sample}");
+        assert!(sample[figure].as_f64().unwrap() > 0.0, "{sample}");
+        assert!(sample["client_allocations_per_call"].is_null(), "{sample}");
+    }
+}
+
+#[test]
+fn an_erlang_node_ends_when_its_parent_is_gone() {
+    if erlang("an_erlang_node_ends_when_its_parent_is_gone") {
+        ends_with_its_parent("erpc");
+    }
+}
+
+#[test]
+fn a_missing_erl_is_said_before_anything_is_measured() {
+    let output = Command::new(env!("CARGO_BIN_EXE_farcall-bench"))
+        .args(["run", "--quick", "--erlang"])
+        .env("PATH", "/nowhere")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains("install erlang-base"), "{told}");
+    assert!(!told.contains("1/"), "{told}");
 }
