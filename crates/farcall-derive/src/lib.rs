@@ -49,6 +49,10 @@ mod actor;
 /// A field written `Vec<u8>` is sent as one block, about fifty times faster than byte by byte and the same on the
 /// wire. `Option<Vec<u8>>`, `Vec<Vec<u8>>` or an alias are not recognised and stay slow.
 ///
+/// `Bytes` of the `bytes` crate, written `Bytes` or `bytes::Bytes` anywhere in a field or in `result`, is the same on
+/// the wire and in the fingerprint as `Vec<u8>`, always one block, and cheap to clone and to send on. A type of your
+/// own with that name is refused; write it `self::Bytes`.
+///
 /// Every field type needs a schema: a standard type (not `usize` or `isize`, whose size differs between machines),
 /// or one with `#[farcall::data]`. For any other type that serde can read and write, `#[remote(opaque)]` on the
 /// field lets its name, as written, stand for its layout; whether both sides mean the same by it is then up to you,

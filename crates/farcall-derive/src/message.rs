@@ -6,7 +6,7 @@ use syn::{DeriveInput, Ident, Type};
 
 use crate::{
     args::{AnswerType, MessageArgs, check_name},
-    data,
+    data, written,
 };
 
 pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
@@ -51,7 +51,9 @@ fn implement(message: &Ident, name: &str, args: &MessageArgs) -> TokenStream {
     };
     let layout = |ty: &Type| quote!(<#ty as ::farcall::message::Schema>::SCHEMA);
     let request = quote!(<#message as ::farcall::message::Schema>::SCHEMA);
-    let result = layout(sent);
+    let (sent, bytes) = written::in_schema(sent);
+    let bytes = written::check_bytes(&bytes);
+    let result = layout(&sent);
     let older_layouts = args.older.iter().map(|older| {
         let (version, request) = (older.version, layout(&older.ty));
         quote! {
@@ -69,6 +71,8 @@ fn implement(message: &Ident, name: &str, args: &MessageArgs) -> TokenStream {
         }
     });
     quote! {
+        #bytes
+
         #[automatically_derived]
         impl ::farcall::__private::actix::Message for #message {
             type Result = #answer;

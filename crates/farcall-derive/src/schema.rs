@@ -7,7 +7,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::{Data, DeriveInput, Field, Fields, GenericParam, parse_quote, spanned::Spanned};
 
-use crate::attrs;
+use crate::{attrs, written};
 
 pub(crate) fn implement(item: &DeriveInput) -> syn::Result<TokenStream> {
     let name = attrs::of_item(item)?;
@@ -34,13 +34,33 @@ pub(crate) fn implement(item: &DeriveInput) -> syn::Result<TokenStream> {
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     let ident = &item.ident;
+    let bytes = if item.generics.params.is_empty() { check_bytes(&item.data)? } else { TokenStream::new() };
     Ok(quote! {
+        #bytes
+
         #[automatically_derived]
         impl #impl_generics ::farcall::message::Schema for #ident #type_generics #where_clause {
             const SCHEMA: &'static ::farcall::message::schema::NamedType =
                 &::farcall::message::schema::NamedType { name: #name, ty: &#layout };
         }
     })
+}
+
+/// That the `Bytes` of the fields which travel are those that have the schema of `Vec<u8>`.
+fn check_bytes(data: &Data) -> syn::Result<TokenStream> {
+    let fields: Vec<&Field> = match data {
+        Data::Struct(data) => data.fields.iter().collect(),
+        Data::Enum(data) => data.variants.iter().flat_map(|variant| &variant.fields).collect(),
+        Data::Union(_) => Vec::new(),
+    };
+    let mut found = Vec::new();
+    for field in fields {
+        let attrs = attrs::of_field(field)?;
+        if !attrs.skipped && attrs.opaque.is_none() {
+            found.extend(written::in_schema(&field.ty).1);
+        }
+    }
+    Ok(written::check_bytes(&found))
 }
 
 fn struct_layout(fields: &Fields) -> syn::Result<TokenStream> {
@@ -106,7 +126,10 @@ fn field_layout(field: &Field) -> syn::Result<Option<TokenStream>> {
             }
         },
         // The span makes "has no Schema" point at the type of the field.
-        None => quote_spanned!(ty.span()=> <#ty as ::farcall::message::Schema>::SCHEMA),
+        None => {
+            let (ty, _) = written::in_schema(ty);
+            quote_spanned!(ty.span()=> <#ty as ::farcall::message::Schema>::SCHEMA)
+        }
     };
     let Some(ident) = &field.ident else { return Ok(Some(layout)) };
     let name = attrs.rename.unwrap_or_else(|| attrs::plain(ident));

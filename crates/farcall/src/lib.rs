@@ -151,8 +151,11 @@ pub mod prelude {
 /// What the macros need from other crates, so that users need only `farcall` and `actix`.
 #[doc(hidden)]
 pub mod __private {
+    pub use std::vec::Vec;
+
     pub use crate::batch::{Choose, Otherwise};
     pub use actix;
+    pub use bytes::Bytes;
     pub use postcard;
     pub use postcard_schema;
     pub use serde;

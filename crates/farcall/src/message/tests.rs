@@ -232,3 +232,89 @@ fn an_answer_is_a_value_or_a_stream() {
     assert!(!describe::<u8>());
     assert!(describe::<ManyOf<u8>>());
 }
+
+mod blocks {
+    use std::collections::BTreeMap;
+
+    use ::bytes::Bytes;
+
+    use super::*;
+
+    mod with_vec {
+        #[farcall::message(result = Result<Option<Vec<u8>>, String>, name = "demo.blocks")]
+        pub(super) struct Blocks {
+            pub(super) one: Vec<u8>,
+            pub(super) perhaps: Option<Vec<u8>>,
+            pub(super) many: Vec<Vec<u8>>,
+            pub(super) named: std::collections::BTreeMap<String, (u8, Vec<u8>)>,
+        }
+    }
+
+    #[farcall::message(result = Result<Option<::bytes::Bytes>, String>, name = "demo.blocks")]
+    #[derive(Debug, PartialEq)]
+    struct Blocks {
+        one: Bytes,
+        perhaps: Option<Bytes>,
+        many: Vec<::bytes::Bytes>,
+        named: BTreeMap<String, (u8, Bytes)>,
+    }
+
+    #[farcall::message(result = Bytes)]
+    struct Fetch;
+
+    #[farcall::message(stream = Bytes)]
+    struct Follow;
+
+    fn blocks() -> Blocks {
+        let block = |len: usize| Bytes::from(vec![0xA5; len]);
+        Blocks {
+            one: block(300),
+            perhaps: Some(block(0)),
+            many: vec![block(1), block(2)],
+            named: [("x".to_owned(), (7, block(128)))].into(),
+        }
+    }
+
+    #[test]
+    fn bytes_are_on_the_wire_and_in_the_fingerprint_what_a_vec_is() {
+        let Blocks { one, perhaps, many, named } = blocks();
+        let vec = |bytes: Bytes| bytes.to_vec();
+        let other = with_vec::Blocks {
+            one: vec(one),
+            perhaps: perhaps.map(vec),
+            many: many.into_iter().map(vec).collect(),
+            named: named.into_iter().map(|(name, (number, bytes))| (name, (number, vec(bytes)))).collect(),
+        };
+        assert_eq!(encoded(&blocks()), encoded(&other));
+        assert_eq!(Blocks::decode(1, &encoded(&other)), Ok(blocks()));
+        assert_eq!(Blocks::INFO.fingerprint, with_vec::Blocks::INFO.fingerprint);
+        assert_eq!(Blocks::INFO.request, with_vec::Blocks::INFO.request);
+        assert_eq!((Fetch::INFO.result, Follow::INFO.result), (Vec::<u8>::SCHEMA, Vec::<u8>::SCHEMA));
+    }
+
+    #[test]
+    fn a_length_beyond_the_payload_is_an_error_and_reserves_nothing() {
+        let mut announced = vec![0xFF, 0xFF, 0xFF, 0xFF, 0x0F];
+        announced.extend([1, 2, 3]);
+        assert_eq!(decode_value::<Bytes>(&announced), Err(DecodeError::Short));
+        assert_eq!(Blocks::decode(1, &announced), Err(DecodeError::Short));
+    }
+
+    #[test]
+    fn bytes_are_read_with_one_copy_and_written_with_one() {
+        let payload = encoded(&with_vec::Blocks {
+            one: vec![7; 1 << 20],
+            perhaps: None,
+            many: Vec::new(),
+            named: BTreeMap::new(),
+        });
+        let read = Blocks::decode(1, &payload).unwrap();
+        // A vector that was grown or copied again would have room to spare or be another one.
+        let block = read.one.try_into_mut().unwrap();
+        assert_eq!((block.len(), block.capacity()), (1 << 20, 1 << 20));
+        let mut out = Vec::with_capacity(payload.len());
+        let place = out.as_ptr();
+        encode_value(&block.freeze(), &mut out).unwrap();
+        assert_eq!(out.as_ptr(), place);
+    }
+}

@@ -24,6 +24,14 @@ struct Turned {
     bytes: Vec<u8>,
 }
 
+/// The same layout with the other type of bytes, and an answer that is nothing else.
+#[farcall::message(result = bytes::Bytes)]
+#[derive(Debug)]
+struct Mirror {
+    bytes: bytes::Bytes,
+    label: Option<bytes::Bytes>,
+}
+
 /// Two nodes that take messages of this size, as many at once; the second one turns them.
 async fn roomy(message_bytes: usize, at_once: usize) -> (Node, Node, Target) {
     let (message, all) = (message_bytes + MIB, (message_bytes + MIB) * at_once);
@@ -111,4 +119,20 @@ async fn eight_messages_of_16_mib_at_once_all_come_back_and_small_calls_go_on_be
         "twenty small calls took {small:?}, the longest {longest:?}, all large ones {large:?}"
     );
     assert_eq!((alpha.metrics().dials, alpha.load(beta.node())), (1, (0, 0)));
+}
+
+#[actix::test]
+async fn bytes_of_the_bytes_crate_go_there_and_back_as_they_are() {
+    let (alpha, beta_node, beta) = pair_with(|builder| builder).await;
+    beta_node
+        .serve("mirror", |Mirror { bytes, label }: Mirror| async move {
+            assert_eq!(label.as_deref(), Some(&b"label"[..]));
+            bytes
+        })
+        .unwrap();
+    for len in [0, 100, MIB] {
+        let bytes = bytes::Bytes::from(counted(len.max(8), 3)).slice(..len);
+        let message = Mirror { bytes: bytes.clone(), label: Some(bytes::Bytes::from_static(b"label")) };
+        assert_eq!(alpha.call(&beta, "mirror", message).await.unwrap(), bytes);
+    }
 }
