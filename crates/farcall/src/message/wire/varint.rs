@@ -26,20 +26,12 @@ fn write_long(value: u64, out: &mut Vec<u8>) {
     spread = (spread & 0x0000_3FFF_0000_3FFF) | ((spread & 0x0FFF_C000_0FFF_C000) << 2);
     spread = (spread & 0x007F_007F_007F_007F) | ((spread & 0x3F80_3F80_3F80_3F80) << 1);
     let (above, bits) = (value >> 56, u64::BITS - value.leading_zeros());
-    // All that may come are copied at once, which is cheaper than to ask how many they are; then the end is cut off.
-    let mut bytes = [0; 16];
     let last = if above == 0 { bits.div_ceil(7) - 1 } else { 8 };
     let more = if last < 8 { MORE & ((1 << (8 * last)) - 1) } else { MORE };
-    if let Some(place) = bytes.first_chunk_mut() {
-        *place = (spread | more).to_le_bytes();
-    }
-    let mut len = last as usize + 1;
-    if above >= 0x80 {
-        (bytes[8], bytes[9]) = (low_byte(above) | 0x80, 1);
-        len = 10;
-    } else {
-        bytes[8] = low_byte(above);
-    }
+    let (tail, len) = if above >= 0x80 { (above | 0x180, 10) } else { (above, last as usize + 1) };
+    // All that may come are written at once, which is cheaper than to ask how many they are; then the end is cut
+    // off. From registers: bytes put together in memory would have to arrive there before they can be copied.
+    let bytes = (u128::from(tail) << 64 | u128::from(spread | more)).to_le_bytes();
     let before = out.len();
     out.extend_from_slice(&bytes);
     out.truncate(before + len);
