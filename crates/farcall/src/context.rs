@@ -38,6 +38,8 @@ pub(crate) struct Cookies {
 pub(crate) struct Context {
     pub(crate) name: NodeName,
     pub(crate) incarnation: Incarnation,
+    /// What the ticks of all connections keep step with.
+    started: Instant,
     pub(crate) config: Config,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Metrics,
@@ -81,6 +83,7 @@ impl Context {
         Ok(Arc::new(Self {
             name,
             incarnation,
+            started: Instant::now(),
             config,
             registry,
             metrics: Metrics::default(),
@@ -159,6 +162,7 @@ impl Context {
             routes_max: config.routes_max,
             tick: config.tick,
             tick_intensity: u8::try_from(config.tick_intensity).unwrap_or(u8::MAX),
+            ticks_from: Some(self.started),
             write_stall_timeout: config.write_stall_timeout,
             promise_ttl: config.promise_ttl,
         }

@@ -123,7 +123,9 @@ struct Closing {
     until: Instant,
 }
 
-/// Reads start small, so that a thousand idle connections cost little, and grow with traffic.
+/// Reads start small and grow with traffic; where only ticks come they are smaller still, so that a thousand idle
+/// connections cost little.
+const READ_BYTES_IDLE: usize = 256;
 const READ_BYTES_MIN: usize = 4 * 1024;
 const READ_BYTES_MAX: usize = 64 * 1024;
 
@@ -150,7 +152,7 @@ where
             side,
             unseen: !read.is_empty(),
             read,
-            read_bytes: READ_BYTES_MIN,
+            read_bytes: READ_BYTES_IDLE,
             read_full: false,
             loan: None,
             write: Outgoing::default(),
@@ -388,9 +390,9 @@ where
             if self.side.fresh(cx.waker()) != Fresh::Nothing {
                 cx.waker().wake_by_ref();
             }
-            if self.read.is_empty() && self.read_bytes > READ_BYTES_MIN {
-                // Nothing much happens: give the large buffer back.
-                self.read_bytes = READ_BYTES_MIN;
+            if self.read.is_empty() && self.read_bytes > READ_BYTES_IDLE {
+                // Nothing much happens: give the large buffer back, and keep room for a tick.
+                self.read_bytes = READ_BYTES_IDLE;
                 self.read = BytesMut::new();
                 self.write.shrink();
                 spare::clear();

@@ -155,7 +155,8 @@ impl<T> AcceptorLink<T> {
                 agreed.peer_tick,
                 limits.write_stall_timeout,
                 now,
-            ),
+            )
+            .in_step(limits.ticks_from),
             casts: Vec::new(),
             in_flight: 0,
             streams: HashMap::default(),

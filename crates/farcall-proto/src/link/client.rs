@@ -91,7 +91,8 @@ impl<T> ClientLink<T> {
                 limits.tick,
                 limits.write_stall_timeout,
                 now,
-            ),
+            )
+            .in_step(limits.ticks_from),
             room: Room::new(),
             woken: Vec::new(),
             lost: None,

@@ -13,6 +13,8 @@ use super::{LossCause, TICK_MIN};
 pub struct Liveness {
     tick: Duration,
     tick_every: Duration,
+    /// Ticks go out at whole parts of the interval counted from then.
+    ticks_from: Option<Instant>,
     silence_max: Duration,
     write_stall_max: Duration,
     last_in: Instant,
@@ -32,6 +34,9 @@ pub struct IoState {
     pub looked_at: Option<Instant>,
 }
 
+/// Steps to an interval of ticks: at most so much of it a tick goes out early.
+const STEPS: u32 = 8;
+
 impl Liveness {
     /// Starts now; `silence_max` is the peer's announced tick.
     pub fn new(
@@ -45,10 +50,32 @@ impl Liveness {
         Self {
             tick: tick.max(TICK_MIN),
             tick_every,
+            ticks_from: None,
             silence_max,
             write_stall_max,
             last_in: now,
             last_out: now,
+        }
+    }
+
+    /// Ticks go out a little early, so that those of many links go out together: the machine wakes up once for all of
+    /// them. What is counted from must be the same instant for all.
+    #[must_use]
+    pub fn in_step(mut self, ticks_from: Option<Instant>) -> Self {
+        self.ticks_from = ticks_from;
+        self
+    }
+
+    /// When the next tick is due if nothing else goes out: at the end of the interval, or at the last step before it.
+    fn tick_due(&self) -> Instant {
+        let due = self.last_out + self.tick_every;
+        let step = u64::try_from((self.tick_every / STEPS).as_nanos()).unwrap_or(u64::MAX);
+        match self.ticks_from {
+            Some(from) if step > 0 => {
+                let since = u64::try_from(due.saturating_duration_since(from).as_nanos()).unwrap_or(0);
+                due - Duration::from_nanos(since % step)
+            }
+            _ => due,
         }
     }
 
@@ -71,7 +98,7 @@ impl Liveness {
 
     /// When to look again.
     pub fn poll_timeout(&self, io: &IoState) -> Instant {
-        let mut next = self.last_out + self.tick_every;
+        let mut next = self.tick_due();
         if !io.reading_paused {
             next = next.min(self.last_in + self.silence_max);
         }
@@ -98,7 +125,7 @@ impl Liveness {
         if stalled {
             return Err(LossCause::WriteStall { for_ms: self.write_stall_max.as_millis() });
         }
-        let due = now.saturating_duration_since(self.last_out) >= self.tick_every;
+        let due = now >= self.tick_due();
         if due {
             // Asked for once per interval, also while the socket takes nothing.
             self.last_out = now;
@@ -131,6 +158,29 @@ mod tests {
             liveness.sent(due + tick);
             assert_eq!(liveness.suspended(due + tick), None);
         }
+    }
+
+    #[test]
+    fn ticks_of_many_links_go_out_together_and_never_late() {
+        let (start, tick) = (Instant::now(), Duration::from_secs(8));
+        let (every, step) = (tick / 4, tick / 4 / STEPS);
+        let mut due = std::collections::BTreeSet::new();
+        for link in 0..1000 {
+            let opened = start + Duration::from_millis(7 * link);
+            let mut liveness = Liveness::new(tick, 4, tick, tick * 3, opened).in_step(Some(start));
+            let mut last = opened;
+            for _ in 0..5 {
+                let next = liveness.poll_timeout(&IoState::default());
+                assert!(next <= last + every && next > last + every - step);
+                // Timers are a little late.
+                last = next + Duration::from_millis(2);
+                assert_eq!(liveness.handle_timeout(last, &IoState::default()), Ok(true));
+                liveness.received(last);
+                due.insert(next);
+            }
+        }
+        let span = Duration::from_secs(7) + 5 * every;
+        assert!(due.len() as u128 <= span.as_nanos() / step.as_nanos() + 1, "{} instants", due.len());
     }
 
     #[test]

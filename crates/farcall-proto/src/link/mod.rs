@@ -58,6 +58,9 @@ pub struct Limits {
     pub tick: Duration,
     /// Ticks sent per `tick`.
     pub tick_intensity: u8,
+    /// Links with the same instant here send their ticks together, each up to an eighth of the interval early; none:
+    /// each when it is due.
+    pub ticks_from: Option<std::time::Instant>,
     /// A peer that takes nothing for this long is gone.
     pub write_stall_timeout: Duration,
     /// How long an answer nobody fetched is kept; none: until it is fetched or dropped.
@@ -76,6 +79,7 @@ impl Default for Limits {
             routes_max: 16_384,
             tick: Duration::from_secs(10),
             tick_intensity: 4,
+            ticks_from: None,
             write_stall_timeout: Duration::from_secs(30),
             promise_ttl: None,
         }
