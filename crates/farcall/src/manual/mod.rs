@@ -7,6 +7,7 @@
 //! | [`messages`] | you write messages and change them while nodes run |
 //! | [`configuration`] | you look for a setting, or come with a configuration of gen_rpc |
 //! | [`operations`] | you run it: deploy, cookies, logs, metrics, limits, draining, trouble at night |
+//! | [`performance`] | you want to know what a call costs, why, and how to make it cost less |
 //! | [`security`] | you have to say what is protected and what is not |
 //! | [`procedures`] | you make, renew, replace or revoke certificates and cookies, step by step |
 //! | [`protocol`] | you read a capture, or write another implementation |
@@ -29,6 +30,9 @@ pub mod configuration {}
 
 #[doc = include_str!("operations.md")]
 pub mod operations {}
+
+#[doc = include_str!("performance.md")]
+pub mod performance {}
 
 #[doc = include_str!("security.md")]
 pub mod security {}
