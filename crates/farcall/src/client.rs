@@ -109,7 +109,7 @@ impl Client {
             return Way::Closed(state.failure.clone());
         }
         let limits = if self.is_own() { self.context.own_limits() } else { self.context.limits() };
-        let conn = Arc::new(Conn::new(limits, now));
+        let conn = Arc::new(Conn::new(self.context.next_epoch(), limits, now));
         let older = state.conn.replace(conn.clone());
         state.older.extend(older);
         Way::Fresh(conn.clone(), Life { client: self.clone(), conn, up_since: None, done: false })
@@ -124,6 +124,11 @@ impl Client {
     pub(crate) fn conns(&self) -> Vec<Arc<Conn>> {
         let state = self.state.lock();
         state.conn.iter().chain(&state.older).cloned().collect()
+    }
+
+    /// The number of the connection, in any state, that takes what is sent now.
+    pub(crate) fn epoch(&self) -> Option<u64> {
+        self.state.lock().conn.as_ref().map(|conn| conn.epoch())
     }
 
     /// Whether its connection is up.

@@ -24,6 +24,8 @@ use crate::transport::{Fresh, Progress, Side};
 
 /// A connection, or the attempt at one.
 pub(crate) struct Conn {
+    /// Its number among all that this node has made.
+    epoch: u64,
     inner: Mutex<Inner>,
     /// Set once it takes nothing new; spares the lock when looking for a usable connection.
     retired: AtomicBool,
@@ -73,11 +75,16 @@ impl std::fmt::Debug for Conn {
 }
 
 impl Conn {
-    pub(crate) fn new(limits: Limits, now: Instant) -> Self {
+    pub(crate) fn new(epoch: u64, limits: Limits, now: Instant) -> Self {
         let mut link = ClientLink::new(limits, now);
         link.use_memory(spare::MEMORY);
         let inner = Inner { link, sleeping: None, pump: None, looks_at: None, last_used: now, casts: 0 };
-        Self { inner: Mutex::new(inner), retired: AtomicBool::new(false), inflates: AtomicU8::new(0) }
+        Self { epoch, inner: Mutex::new(inner), retired: AtomicBool::new(false), inflates: AtomicU8::new(0) }
+    }
+
+    /// Its number among all that this node has made.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Whether it takes nothing new.

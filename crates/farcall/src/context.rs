@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,8 @@ pub(crate) struct Context {
     pub(crate) gate: Mutex<Gate>,
     /// How many connections to one node are made at a time.
     pub(crate) turns: Turns,
+    /// Outgoing connections begun, also those that came to nothing.
+    epochs: AtomicU64,
     /// What references in messages read by this node are bound to.
     binding: OnceLock<Weak<dyn Any + Send + Sync>>,
     /// None if certificates alone count.
@@ -93,12 +95,18 @@ impl Context {
             tls,
             gate,
             turns: Turns::default(),
+            epochs: AtomicU64::new(0),
             binding: OnceLock::new(),
             keyring: RwLock::new(cookies.keyring),
             cookie_file: cookies.file,
             draining: AtomicBool::new(false),
             drain_begun: Notify::new(),
         }))
+    }
+
+    /// The number of the next outgoing connection, from 1.
+    pub(crate) fn next_epoch(&self) -> u64 {
+        self.epochs.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// From now on, references in messages read by this node are bound to this.

@@ -138,6 +138,11 @@ impl Clients {
         table.values().filter(|client| client.node() == node && client.is_up()).count()
     }
 
+    /// The number of the connection that takes what is sent to this target now.
+    pub(crate) fn epoch(&self, target: &Target) -> Option<u64> {
+        self.table.read().get(&self.key(target)).and_then(|client| client.epoch())
+    }
+
     /// Every connection there is, in any state.
     pub(crate) fn conns(&self) -> Vec<Arc<Conn>> {
         self.table.read().values().flat_map(|client| client.conns()).collect()

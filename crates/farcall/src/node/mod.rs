@@ -360,6 +360,16 @@ impl Node {
         self.0.caller.clients.connections(node)
     }
 
+    /// The number of the connection, up or being made, that took the last request to this target. None if there is none,
+    /// because nothing was sent yet or the last one has ended.
+    ///
+    /// Asked right after two requests, the same number says that both went over one connection: they arrive in this order,
+    /// and the first one if the second one does (G1, G2). Each attempt at a connection has a number of its own, larger than
+    /// all before it on this node.
+    pub fn epoch(&self, target: &Target) -> Option<u64> {
+        self.0.caller.clients.epoch(target)
+    }
+
     /// Requests without an answer (limit `in_flight_max`) and bytes not yet written (limit `unsent_bytes_max`), summed
     /// over all connections to a node.
     pub fn load(&self, node: &NodeName) -> (usize, usize) {

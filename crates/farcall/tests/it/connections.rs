@@ -255,3 +255,21 @@ async fn keepalive_is_set_on_both_ends_as_configured() {
         assert!(left > Duration::from_secs(60) && left <= Duration::from_secs(101), "{left:?}");
     }
 }
+
+#[actix::test]
+async fn the_number_of_a_connection_stays_while_it_lives_and_grows_with_the_next_one() {
+    let (alpha, beta_node, beta) = pair().await;
+    assert_eq!(alpha.epoch(&beta), None, "nothing was sent yet");
+    alpha.cast(&beta, "counter", Add { amount: 1 }).unwrap();
+    let first = alpha.epoch(&beta).expect("it is being made");
+    assert_eq!(alpha.call(&beta, "counter", Total).await.unwrap(), 1);
+    assert_eq!(alpha.epoch(&beta), Some(first), "it has the same number when it is up");
+    let keyed = beta.with_key("key");
+    alpha.call(&keyed, "counter", Total).await.unwrap();
+    assert_ne!(alpha.epoch(&keyed), Some(first), "a key has a connection of its own");
+    assert_eq!(beta_node.kill_acceptors(alpha.name()), 2);
+    eventually("the client noticed", || alpha.nodes().is_empty()).await;
+    assert_eq!(alpha.epoch(&beta), None, "it has ended");
+    alpha.call(&beta, "counter", Total).await.unwrap();
+    assert!(alpha.epoch(&beta) > Some(first));
+}

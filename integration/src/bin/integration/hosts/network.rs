@@ -1,0 +1,86 @@
+//! Faults of the network, made by nftables and tc inside of a node's own network namespace.
+
+use std::net::IpAddr;
+
+use super::Hosts;
+use crate::fault::{Result, skipped};
+use crate::shell;
+
+/// The table of all our rules: deleting it heals everything.
+const TABLE: &str = "farcall_faults";
+
+/// The interface of every node.
+pub(crate) const INTERFACE: &str = "eth0";
+
+/// What happens to packets of one address on their way in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// None comes in.
+    Drop,
+    /// So many of a thousand are lost.
+    Lose(u32),
+    /// No connection can be begun, in a way that looks like a network without an end.
+    DropSyn,
+    /// Whoever sends is told that there is no such connection.
+    Reset,
+}
+
+impl Rule {
+    fn text(self, from: IpAddr) -> String {
+        let from = match from {
+            IpAddr::V4(from) => format!("ip saddr {from}"),
+            IpAddr::V6(from) => format!("ip6 saddr {from}"),
+        };
+        match self {
+            Self::Drop => format!("{from} drop"),
+            Self::Lose(of_1000) => format!("{from} numgen random mod 1000 < {of_1000} drop"),
+            Self::DropSyn => format!("{from} tcp flags & (syn | ack) == syn drop"),
+            Self::Reset => format!("{from} meta l4proto tcp reject with tcp reset"),
+        }
+    }
+}
+
+/// From now on, this happens to what comes in at `at` from `from`.
+pub(crate) fn add(hosts: &dyn Hosts, at: usize, from: usize, rule: Rule) -> Result<()> {
+    let rule = rule.text(hosts.address(from)?);
+    let script = format!(
+        "add table inet {TABLE}\n\
+         add chain inet {TABLE} in {{ type filter hook input priority 0; policy accept; }}\n\
+         add rule inet {TABLE} in {rule}\n"
+    );
+    inside(hosts, at, "nft", &[&script])
+}
+
+/// All rules of a node are gone, and its link is as fast as before.
+pub(crate) fn heal(hosts: &dyn Hosts, at: usize) -> Result<()> {
+    if !shell::is_there("nft") || hosts.inside(at).is_err() {
+        return Ok(());
+    }
+    inside(hosts, at, "nft", &[&format!("add table inet {TABLE}\ndelete table inet {TABLE}\n")])?;
+    if shell::is_there("tc") {
+        // There may be none.
+        let _ = inside(hosts, at, "tc", &["qdisc", "del", "dev", INTERFACE, "root"]);
+    }
+    Ok(())
+}
+
+/// What a node sends leaves it no faster than this.
+pub(crate) fn slow_down(hosts: &dyn Hosts, at: usize, rate: &str) -> Result<()> {
+    let arguments = [
+        "qdisc", "replace", "dev", INTERFACE, "root", "tbf", "rate", rate, "burst", "32kb", "limit", "128kb",
+    ];
+    inside(hosts, at, "tc", &arguments)
+}
+
+/// Runs a program in the network of a node. What nft is given is one script, not words.
+fn inside(hosts: &dyn Hosts, at: usize, program: &str, arguments: &[&str]) -> Result<()> {
+    if !shell::is_there(program) {
+        return skipped(format!("there is no {program} here"));
+    }
+    let words = hosts.inside(at)?;
+    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+    words.push(program);
+    words.extend(arguments);
+    let Some((first, rest)) = words.split_first() else { return Ok(()) };
+    shell::run(first, rest).map(drop)
+}
