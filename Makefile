@@ -13,7 +13,7 @@ define say
 @printf '\n==> %s\n' $(1)
 endef
 
-.PHONY: help check fmt-check clippy docs tests doctests test demo doc bench bench-check peers-check gates gates-accept supply fuzz clean
+.PHONY: help check fmt-check clippy docs tests doctests test demo doc bench bench-check peers-check gates gates-accept supply fuzz image cluster cluster-shell cluster-down integration soak clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -100,6 +100,53 @@ FUZZ_CARGO = $(shell if RUSTUP_AUTO_INSTALL=0 $(CARGO) +nightly --version >/dev/
 fuzz: ## every fuzz target for a minute (FUZZ_SECONDS=...); needs cargo-fuzz
 	cd crates/farcall-proto && for target in fuzz/fuzz_targets/*.rs; do \
 		$(FUZZ_CARGO) fuzz run "$$(basename "$$target" .rs)" -- -max_total_time=$(FUZZ_SECONDS); done
+
+# Static, so that nothing else has to be in the image. Arguments of a build for the machine's own kind of system.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+STATIC := target/static
+PROGRAMS = $(STATIC)/$(HOST)/release
+APP ?=
+$(STATIC)/context: FORCE
+	$(call say,'static programs')
+	RUSTFLAGS='-C target-feature=+crt-static -C strip=symbols' $(CARGO) build --release --target $(HOST) --target-dir $(STATIC) \
+		-p farcall-cli -p farcall-integration $(if $(APP),-p farcall-examples --bin $(APP) --bin farcall --bin farcall-node --bin integration)
+	mkdir -p $@
+	install -m 755 $(PROGRAMS)/farcall $(PROGRAMS)/farcall-node $(if $(APP),$(PROGRAMS)/$(APP)) $@
+FORCE:
+
+image: $(STATIC)/context ## farcall:local: the command and the node of the scenarios, static, on nothing; needs Docker
+	$(call say,'image')
+	DOCKER_BUILDKIT=0 docker build --quiet --tag farcall:local --file docker/Dockerfile $(STATIC)/context
+	@docker image inspect --format 'farcall:local is {{.Size}} bytes' farcall:local
+
+# The harness on the machine and the node in the image are of one build.
+HARNESS = $(PROGRAMS)/integration
+NODES ?= 3
+DRIVER ?= tls
+IP ?= v4
+SHAPE = --nodes $(NODES) --driver $(DRIVER) --ip $(IP)
+cluster: image ## a cluster in containers that stays up (NODES=3 DRIVER=tls|tcp IP=v4|v6)
+	$(HARNESS) up $(SHAPE)
+
+cluster-shell: ## the console on the first node of that cluster (NODE=1)
+	@$(HARNESS) shell --node $(or $(NODE),1)
+
+cluster-down: ## removes that cluster, whatever state it is in
+	@$(HARNESS) down
+
+# LOCAL=1: as processes, without Docker. ONLY=kill,unplug: some of them; SHORT=1: those of CI.
+LOCAL ?=
+SCENARIOS = $(if $(ONLY),--only $(ONLY)) $(if $(filter 1,$(SHORT)),--short) $(if $(TABLE),--table $(TABLE))
+ifeq ($(LOCAL),1)
+integration: ## faults on purpose in a cluster of NODES, and what came of them (LOCAL=1, ONLY=.., DRIVER=.., IP=..)
+	$(call say,'integration, as processes')
+	$(CARGO) build -p farcall-cli -p farcall-integration
+	target/debug/integration run --local $(SHAPE) $(SCENARIOS)
+else
+integration: image
+	$(call say,'integration, in containers')
+	$(HARNESS) run $(SHAPE) $(SCENARIOS)
+endif
 
 clean: ## removes what was built
 	$(CARGO) clean

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use farcall_integration::journal::{Journal, Line, now_us};
 
@@ -49,7 +49,7 @@ pub(crate) fn threads() -> u64 {
 pub(crate) fn burn(threads: u32, time: Duration) {
     for _ in 0..threads {
         std::thread::spawn(move || {
-            let begun = std::time::Instant::now();
+            let begun = Instant::now();
             while begun.elapsed() < time {
                 std::hint::spin_loop();
             }
@@ -61,15 +61,17 @@ pub(crate) fn burn(threads: u32, time: Duration) {
 pub(crate) fn hold_files(time: Duration) -> Result<(), String> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| error.to_string())?;
-    // The limit is one on numbers, and there may be gaps below: they are filled.
+    // The limit is one on numbers, and there may be gaps below: they are filled, also those that others leave.
     let top = files() + 8;
     setrlimit(Resource::RLIMIT_NOFILE, top.min(hard), hard).map_err(|error| error.to_string())?;
-    let mut held = Vec::new();
-    while let Ok(file) = fs::File::open("/proc/self/stat") {
-        held.push(file);
-    }
     actix_rt::spawn(async move {
-        tokio::time::sleep(time).await;
+        let (begun, mut held) = (Instant::now(), Vec::new());
+        while begun.elapsed() < time {
+            while let Ok(file) = fs::File::open("/proc/self/stat") {
+                held.push(file);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
         drop(held);
         if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, soft, hard) {
             log::error!("the limit of open files stays: {error}");

@@ -8,7 +8,7 @@
 //! | C6 | memory, files and threads are back where they were |
 //! | C7 | no cookie and no key stands in a log |
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use farcall_integration::control::Status;
@@ -52,7 +52,7 @@ impl std::fmt::Display for Sums {
 /// Judges everything that all nodes have written down; gives what they did since then.
 pub(crate) fn journals(all: &BTreeMap<usize, Vec<Life>>, since: u64) -> Result<Sums> {
     let lives: Vec<&Life> = all.values().flatten().filter(|life| !life.who.is_empty()).collect();
-    prefixes(&lives)?;
+    prefixes(all, &lives)?;
     lives.iter().try_for_each(|life| losses_first(life))?;
     outcomes(&lives)?;
     Ok(sums(&lives, since))
@@ -75,7 +75,7 @@ fn sums(lives: &[&Life], since: u64) -> Sums {
 }
 
 /// C1.
-fn prefixes(lives: &[&Life]) -> Result<()> {
+fn prefixes(all: &BTreeMap<usize, Vec<Life>>, lives: &[&Life]) -> Result<()> {
     // Of each sender and receiver, what was sent by connection, in order.
     let mut sent: HashMap<(&str, &str), BTreeMap<u64, Vec<u64>>> = HashMap::new();
     for life in lives {
@@ -85,38 +85,28 @@ fn prefixes(lives: &[&Life]) -> Result<()> {
             }
         }
     }
-    let mut got: HashMap<(&str, &str), Vec<u64>> = HashMap::new();
-    let mut in_time = lives.to_vec();
-    in_time.sort_by_key(|life| life.began);
-    for life in in_time {
-        for line in &life.lines {
-            if let Line::Got { from, seq } = line {
-                got.entry((from, &life.node)).or_default().push(*seq);
-            }
+    // A place has one life after the other. Two places may have one name: each gets what is in order.
+    let mut got: HashMap<(&str, &str), HashSet<u64>> = HashMap::new();
+    for lives in all.values() {
+        let mut last: HashMap<&str, u64> = HashMap::new();
+        for (life, line) in lives.iter().flat_map(|life| life.lines.iter().map(move |line| (life, line))) {
+            let Line::Got { from, seq } = line else { continue };
+            let last = last.entry(from).or_default();
+            unless(*last < *seq, || format!("C1: {} got number {seq} of {from} after {last}", life.who))?;
+            *last = *seq;
+            got.entry((from, &life.node)).or_default().insert(*seq);
         }
     }
     for ((from, to), got) in got {
-        let nothing = BTreeMap::new();
-        let sent = sent.get(&(from, to)).unwrap_or(&nothing);
-        prefix(got, sent).map_err(|why| {
-            crate::fault::Fault::Failed(format!("C1: one-way messages of {from} to {to}: {why}"))
-        })?;
-    }
-    Ok(())
-}
-
-fn prefix(got: Vec<u64>, sent: &BTreeMap<u64, Vec<u64>>) -> std::result::Result<(), String> {
-    if let Some(pair) = got.windows(2).find(|pair| pair.first() >= pair.last()) {
-        return Err(format!("{pair:?} came one after the other"));
-    }
-    let got: std::collections::HashSet<u64> = got.into_iter().collect();
-    for (epoch, sent) in sent {
-        let missing = sent.iter().position(|seq| !got.contains(seq)).unwrap_or(sent.len());
-        if let Some(later) = sent.iter().skip(missing).find(|seq| got.contains(seq)) {
-            let first = sent.get(missing).copied().unwrap_or_default();
-            return Err(format!(
-                "number {later} came over connection {epoch}, and {first} before it did not"
-            ));
+        for (epoch, sent) in sent.get(&(from, to)).into_iter().flatten() {
+            let missing = sent.iter().position(|seq| !got.contains(seq)).unwrap_or(sent.len());
+            let later = sent.iter().skip(missing).find(|seq| got.contains(seq));
+            unless(later.is_none(), || {
+                let first = sent.get(missing).copied().unwrap_or_default();
+                format!(
+                    "C1: {from} to {to}: {later:?} came over connection {epoch}, and {first} before it did not"
+                )
+            })?;
         }
     }
     Ok(())

@@ -119,7 +119,15 @@ impl Local {
         let (cable, pid) = (Self::cable(node), self.pid(node)?.to_string());
         // A predecessor's may not be gone completely yet.
         let _ = run("ip", &["link", "del", &cable]);
-        run("ip", &["link", "add", &cable, "type", "veth", "peer", "name", INTERFACE, "netns", &pid])?;
+        // The same after a restart: the others remember it for a while.
+        let card = format!("02:00:00:00:00:{node:02x}");
+        run(
+            "ip",
+            &[
+                "link", "add", &cable, "type", "veth", "peer", "name", INTERFACE, "address", &card, "netns",
+                &pid,
+            ],
+        )?;
         run("ip", &["link", "set", &cable, "master", BRIDGE, "up"])?;
         let (address, length) = match self.address(node)? {
             IpAddr::V4(address) => (address.to_string(), 24),
