@@ -312,6 +312,7 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
             life.client.attempt_failed(&life.conn, failure);
         }
         Ok(Proven { wire, established, rest }) => {
+            wire.take_back_when_dropped();
             life.client.connected(&life.conn, &established.params);
             life.up_since = Some(Instant::now());
             let pulse = Some(context.heart.follow(wire.beats()));

@@ -45,6 +45,23 @@ pub(crate) fn configure(stream: &TcpStream, config: &TcpConfig, peer_gone_after:
     Ok(())
 }
 
+/// From now on, what the kernel still has to send when the socket is dropped is thrown away, and the peer is told by a reset,
+/// unless the connection was [shut in order](shut_in_order).
+///
+/// For an asking connection: its callers have been told that it was lost. Sent nevertheless, as the kernel does for minutes
+/// by itself, their requests would run behind those of the next connection.
+pub(crate) fn take_back_when_dropped(stream: &TcpStream) {
+    // A system that does not do this does what it did before.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Ends the own half: what was written before arrives.
+pub(crate) fn shut_in_order(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_linger(None)?;
+    socket.shutdown(std::net::Shutdown::Write)
+}
+
 /// Pending connections the kernel keeps for an acceptor that is busy.
 const LISTEN_BACKLOG: i32 = 1024;
 
@@ -82,6 +99,11 @@ impl SharedStream {
     pub(crate) fn beats(&self) -> Weak<dyn Beats> {
         let weak: Weak<OwnedWriteHalf> = Arc::downgrade(&self.write);
         weak
+    }
+
+    /// See [`take_back_when_dropped`].
+    pub(crate) fn take_back_when_dropped(&self) {
+        take_back_when_dropped((*self.write).as_ref());
     }
 
     /// The socket; nothing if somebody else holds a part of it.
@@ -161,8 +183,7 @@ impl AsyncWrite for SharedStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let stream: &TcpStream = (*self.write).as_ref();
-        Poll::Ready(SockRef::from(stream).shutdown(std::net::Shutdown::Write))
+        Poll::Ready(shut_in_order((*self.write).as_ref()))
     }
 }
 

@@ -46,6 +46,14 @@ impl Wire {
         }
     }
 
+    /// Dropped before it was shut in order, it sends nothing more.
+    pub(crate) fn take_back_when_dropped(&self) {
+        match self {
+            Self::Plain(stream) => stream.take_back_when_dropped(),
+            Self::Tls(stream) => stream.take_back_when_dropped(),
+        }
+    }
+
     /// Who can send a tick in place of a pump that is kept from it.
     pub(crate) fn beats(&self) -> Weak<dyn Beats> {
         match self {

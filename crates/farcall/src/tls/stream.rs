@@ -12,14 +12,13 @@ use std::task::{Context, Poll, ready};
 
 use parking_lot::Mutex;
 use rustls::Connection;
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::io::poll_read_buf;
 
 use crate::heartbeat::Beats;
-use crate::socket::send_now;
+use crate::socket::{send_now, shut_in_order, take_back_when_dropped};
 
 /// A TLS session over a socket.
 ///
@@ -135,6 +134,11 @@ impl TlsStream {
     pub(crate) fn beats(&self) -> Weak<dyn Beats> {
         let weak: Weak<Shared> = Arc::downgrade(&self.shared);
         weak
+    }
+
+    /// See [`take_back_when_dropped`].
+    pub(crate) fn take_back_when_dropped(&self) {
+        take_back_when_dropped(self.shared.socket.as_ref());
     }
 
     /// Opens what was read, as far as there is room for it.
@@ -346,7 +350,7 @@ impl AsyncWrite for TlsStream {
                 session.collect()?;
             }
             if session.flush(&shared.socket)? {
-                return Poll::Ready(SockRef::from(stream).shutdown(std::net::Shutdown::Write));
+                return Poll::Ready(shut_in_order(stream));
             }
             drop(session);
             ready!(stream.poll_write_ready(cx))?;

@@ -1,5 +1,6 @@
-//! A listener that accepts nobody, and one that accepts and says nothing.
+//! A listener that accepts nobody, one that accepts and says nothing, and one that reads late.
 
+use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +11,7 @@ use farcall::error::{Failure, NotSent};
 use farcall::prelude::*;
 use socket2::{Domain, Socket, Type};
 
-use crate::actors::{Add, Total};
+use crate::actors::{Add, Echo, Total};
 use crate::by_hand::answer;
 use crate::fixture::{PhoneBook, SLACK, Times, eventually, failure, node_with};
 use crate::process::Peer;
@@ -146,4 +147,51 @@ async fn a_peer_that_hangs_up_after_every_handshake_is_not_dialled_without_a_pau
     let rounds = rounds.load(Ordering::Relaxed);
     assert!((4..=15).contains(&rounds), "{calls} calls, {rounds} dials");
     assert!(calls > 100, "only {calls} calls were told in a second");
+}
+
+#[actix::test]
+async fn what_a_lost_connection_had_not_sent_is_taken_back_and_does_not_come_behind_the_next_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (up, is_up) = std::sync::mpsc::channel();
+    let (lost, is_lost) = std::sync::mpsc::channel::<()>();
+    let reader = std::thread::spawn(move || {
+        let mut socket = answer(listener.accept().unwrap().0, NOBODY);
+        up.send(()).unwrap();
+        is_lost.recv().unwrap();
+        let mut chunk = vec![0; 1 << 16];
+        loop {
+            match socket.read(&mut chunk) {
+                Ok(0) => return ErrorKind::UnexpectedEof,
+                Ok(_) => {}
+                Err(error) => return error.kind(),
+            }
+        }
+    });
+    let peer = Peer::start("beta");
+    let alpha = node_beside(&peer, address, |_| {}).await;
+    let nobody: &Target = &NOBODY.parse().unwrap();
+    // More than both kernels take.
+    const SENT: usize = 24 << 20;
+    let calls: Vec<_> = (0..SENT >> 20)
+        .map(|_| alpha.async_call(nobody, "counter", Echo { bytes: vec![7; 1 << 20] }))
+        .collect();
+    eventually("it is up", || std::future::ready(is_up.try_recv().is_ok())).await;
+    let mut before = usize::MAX;
+    eventually("the kernel takes no more", || {
+        let unsent = alpha.load(nobody.node()).1;
+        let full = unsent == std::mem::replace(&mut before, unsent) && unsent < SENT;
+        async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            full
+        }
+    })
+    .await;
+    alpha.kill_clients(nobody.node());
+    for call in calls {
+        failure(call.await);
+    }
+    lost.send(()).unwrap();
+    // An end in good order would stand behind all that the kernel had taken.
+    assert_eq!(reader.join().unwrap(), ErrorKind::ConnectionReset);
 }

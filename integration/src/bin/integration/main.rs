@@ -4,6 +4,7 @@
 //! main ── run        scenarios one after the other, and their table
 //!      │    ── scenarios   what is done, and what has to come of it
 //!      │    ── check       what has to hold whatever is done
+//!      ── soak       random faults for a long time, and a plot of it
 //!      │         ── lab    a cluster as scenarios see it
 //!      │              ── hosts   containers, or processes
 //!      ── cluster    a cluster that stays up
@@ -16,13 +17,15 @@ mod fault;
 mod hosts;
 mod lab;
 mod plan;
+mod plot;
 mod run;
 mod scenarios;
 mod shell;
+mod soak;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
 use farcall::Driver;
@@ -47,6 +50,8 @@ struct Cli {
 enum Command {
     /// Run the scenarios and print a table; the exit code is the verdict
     Run(Run),
+    /// Break a cluster at random for a long time; report and plot at the end
+    Soak(Soak),
     /// List the scenarios
     List,
     /// Start a cluster in containers that stays up
@@ -100,6 +105,24 @@ struct Run {
 }
 
 #[derive(Debug, Args)]
+struct Soak {
+    #[command(flatten)]
+    shape: Shape,
+    /// As processes of this machine, without Docker
+    #[arg(long)]
+    local: bool,
+    /// For how long
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    minutes: u64,
+    /// What the schedule of faults follows from; default: random, and printed
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Where the report and the plot go; default: target/soak/SEED
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 struct Up {
     #[command(flatten)]
     shape: Shape,
@@ -108,6 +131,7 @@ struct Up {
 fn main() -> ExitCode {
     let done = shell::watch_signals().and_then(|()| match Cli::parse().command {
         Command::Run(run) => scenarios_run(&run),
+        Command::Soak(soak) => soak_run(&soak),
         Command::List => {
             for scenario in ALL {
                 println!("{:<18} {:<8} {}", scenario.name, scenario.cases, scenario.what);
@@ -165,48 +189,72 @@ fn chosen(run: &Run) -> Result<Vec<&'static Scenario>> {
 }
 
 fn scenarios_run(run: &Run) -> Result<ExitCode> {
-    if run.local
-        && let Some(code) = local::enter_namespace()?
-    {
-        return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)));
-    }
     let scenarios = chosen(run)?;
-    let project = format!("farcall-it-{}", std::process::id());
-    let plan = plan(&run.shape, &project)?;
-    let folder = plan.folder.clone();
-    let done = on_cluster(run, plan, &scenarios);
-    // Of a cluster that is gone, secrets and sockets are of no use.
-    let _ = std::fs::remove_dir_all(folder);
-    done
+    on_cluster(&run.shape, run.local, |lab, head, begun| {
+        let rows = run::all(lab, &scenarios)?;
+        if let Some(file) = &run.table {
+            std::fs::write(file, run::table(head, &rows))?;
+        }
+        let counts: Vec<_> =
+            run::summary(&rows).into_iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+        let counts = counts.join(", ");
+        Ok((
+            format!("integration: {head}: {counts} in {:.0} s", begun.elapsed().as_secs_f64()),
+            run::well(&rows),
+        ))
+    })
 }
 
-fn on_cluster(run: &Run, plan: Plan, scenarios: &[&'static Scenario]) -> Result<ExitCode> {
+fn soak_run(soak: &Soak) -> Result<ExitCode> {
+    let seed = match soak.seed {
+        Some(seed) => seed,
+        None => u64::from(getrandom::u32().map_err(|error| Fault::Failed(error.to_string()))?),
+    };
+    let folder = soak.report.clone().unwrap_or_else(|| PathBuf::from(format!("target/soak/{seed}")));
+    let length = Duration::from_secs(soak.minutes * 60);
+    on_cluster(&soak.shape, soak.local, |lab, head, _| {
+        let told = soak::soak(lab, seed, length, &folder, head)?;
+        Ok((format!("soak: {head}, seed {seed}: passed: {told}"), true))
+    })
+}
+
+/// Builds a cluster, does this with it, and removes it whatever comes of it. What is done gives its last words, and whether
+/// all is well.
+fn on_cluster(
+    shape: &Shape,
+    local: bool,
+    act: impl FnOnce(&mut Lab, &str, Instant) -> Result<(String, bool)>,
+) -> Result<ExitCode> {
+    if local && let Some(code) = local::enter_namespace()? {
+        return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)));
+    }
     let begun = Instant::now();
+    let plan = plan(shape, &format!("farcall-it-{}", std::process::id()))?;
+    let (folder, project) = (plan.folder.clone(), plan.project.clone());
     let (nodes, driver, family) = (plan.nodes, plan.driver, format!("{:?}", plan.family).to_lowercase());
     println!("starting {nodes} nodes, {driver}, {family}");
-    let hosts: Box<dyn Hosts> = match run.local {
-        true => Box::new(Local::build(plan)?),
-        false => Box::new(Docker::build(plan, &run.shape.image)?),
+    let hosts: Result<Box<dyn Hosts>> = match local {
+        true => Local::build(plan).map(|local| Box::new(local) as Box<dyn Hosts>),
+        false => Docker::build(plan, &shape.image).map(|docker| Box::new(docker) as Box<dyn Hosts>),
     };
-    let head = format!("{nodes} nodes, {driver}, {family}, {}", hosts.kind());
-    println!("{head}");
-    let mut lab = Lab::new(hosts);
-    let rows = run::all(&mut lab, scenarios);
-    let well = rows.as_ref().is_ok_and(|rows| run::well(rows));
-    if !well {
-        let kept = PathBuf::from("target/integration-failed").join(lab.hosts.plan().project.clone());
-        match run::keep(&lab, &kept) {
-            Ok(()) => eprintln!("logs and journals of the nodes are in {}", kept.display()),
-            Err(fault) => eprintln!("the logs could not be kept: {fault}"),
+    let done = hosts.and_then(|hosts| {
+        let head = format!("{nodes} nodes, {driver}, {family}, {}", hosts.kind());
+        println!("{head}");
+        let mut lab = Lab::new(hosts);
+        let done = act(&mut lab, &head, begun);
+        if !matches!(done, Ok((_, true)) | Err(Fault::Interrupted)) {
+            let kept = PathBuf::from("target/integration-failed").join(project);
+            match run::keep(&lab, &kept) {
+                Ok(()) => eprintln!("logs and journals of the nodes are in {}", kept.display()),
+                Err(fault) => eprintln!("the logs could not be kept: {fault}"),
+            }
         }
-    }
-    lab.hosts.remove();
-    let rows = rows?;
-    if let Some(file) = &run.table {
-        std::fs::write(file, run::table(&head, &rows))?;
-    }
-    let counts: Vec<_> =
-        run::summary(&rows).into_iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
-    println!("integration: {head}: {} in {:.0} s", counts.join(", "), begun.elapsed().as_secs_f64());
+        lab.hosts.remove();
+        done
+    });
+    // Of a cluster that is gone, secrets and sockets are of no use.
+    let _ = std::fs::remove_dir_all(folder);
+    let (words, well) = done?;
+    println!("{words}");
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
