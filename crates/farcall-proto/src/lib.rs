@@ -49,4 +49,5 @@ pub mod failure;
 pub mod gate;
 pub mod identity;
 pub mod link;
+pub mod namesake;
 pub mod peer;

@@ -12,7 +12,7 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context as ActorCtx, Handle
 use bytes::BytesMut;
 use farcall_proto::link::handshake::Established;
 use farcall_proto::link::{AcceptorLink, LossCause};
-use farcall_proto::peer::NodeName;
+use farcall_proto::peer::{Incarnation, NodeName};
 use futures::future::LocalBoxFuture;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use crate::context::Context;
 use crate::dispatch::Dispatch;
 use crate::logging::limited;
+use crate::namesakes::Namesakes;
 use crate::port::AnswerPort;
 use crate::transport::{Ended, Pump};
 use crate::wire::Detached;
@@ -75,11 +76,14 @@ pub(crate) struct Acceptors {
     /// Connections on their way from the door to their seat.
     arriving: AtomicUsize,
     table: Mutex<HashMap<u64, Entry, ahash::RandomState>>,
+    /// Who may have a name that this node asks.
+    pub(crate) namesakes: Arc<Namesakes>,
 }
 
 #[derive(Debug, Clone)]
 struct Entry {
     port: Arc<AnswerPort>,
+    incarnation: Incarnation,
     actor: Addr<Acceptor>,
 }
 
@@ -107,6 +111,13 @@ impl Acceptors {
     /// Every port, to say goodbye on.
     pub(crate) fn ports(&self) -> Vec<Arc<AnswerPort>> {
         self.table.lock().values().map(|entry| entry.port.clone()).collect()
+    }
+
+    /// Ends the connections of one process.
+    pub(crate) fn turn_away(&self, peer: &NodeName, incarnation: Incarnation) {
+        let entries: Vec<_> = self.table.lock().values().cloned().collect();
+        let its = |entry: &&Entry| entry.incarnation == incarnation && entry.port.peer() == peer;
+        entries.iter().filter(its).for_each(|entry| entry.actor.do_send(Stop));
     }
 
     /// Ends the connections of one peer, or all; gives how many.
@@ -139,10 +150,11 @@ impl Seat {
         acceptors: &Arc<Acceptors>,
         context: &Arc<Context>,
         port: Arc<AnswerPort>,
+        incarnation: Incarnation,
         actor: Addr<Acceptor>,
     ) -> Self {
         let id = acceptors.next.fetch_add(1, Ordering::Relaxed);
-        acceptors.table.lock().insert(id, Entry { port: port.clone(), actor });
+        acceptors.table.lock().insert(id, Entry { port: port.clone(), incarnation, actor });
         context.metrics.acceptors.up();
         Self { acceptors: acceptors.clone(), context: context.clone(), port, id }
     }
@@ -172,8 +184,8 @@ pub(crate) fn accept(arrived: Arrived, context: &Arc<Context>, acceptors: &Arc<A
     Acceptor::create(|ctx| {
         let own = ctx.address();
         let work = async move {
-            let Arrived { wire, from, established: Established { peer, params, .. }, rest, arriving } =
-                arrived;
+            let Arrived { wire, from, established, rest, arriving } = arrived;
+            let Established { peer, params, incarnation, .. } = established;
             let wire = match wire.attach() {
                 Ok(wire) => wire,
                 Err(error) => {
@@ -185,12 +197,16 @@ pub(crate) fn accept(arrived: Arrived, context: &Arc<Context>, acceptors: &Arc<A
                     return;
                 }
             };
+            if !acceptors.namesakes.came_in(&peer, incarnation) {
+                // Known since it was at the door; it is told there when it comes again.
+                return;
+            }
             let (now, pulse) = (Instant::now(), context.heart.follow(wire.beats()));
             let link = AcceptorLink::new(context.limits(), &params, now);
             let port = AnswerPort::new(link, peer, params.compress, context.clone(), now);
             let spin = context.config.idle_spin;
             let pump = |dispatch| Pump::new(wire, dispatch, rest, Some(pulse)).spinning(spin);
-            let seat = Seat::take(&acceptors, &context, port, own);
+            let seat = Seat::take(&acceptors, &context, port, incarnation, own);
             drop(arriving);
             serve(pump, seat, Some(from)).await;
         };
@@ -211,7 +227,8 @@ where
             let link = AcceptorLink::new(context.own_limits(), &params, now);
             let port = AnswerPort::new(link, context.name.clone(), params.compress, context.clone(), now);
             let pump = |dispatch| Pump::new(io, dispatch, BytesMut::new(), None);
-            serve(pump, Seat::take(&acceptors, &context, port, own), None).await;
+            let own_self = context.incarnation;
+            serve(pump, Seat::take(&acceptors, &context, port, own_self, own), None).await;
         };
         Acceptor { work: Some(Box::pin(work)), task: None }
     });

@@ -18,7 +18,7 @@ use bytes::BytesMut;
 use farcall_proto::failure::NotSent;
 use farcall_proto::link::handshake::PeerParams;
 use farcall_proto::link::{LossCause, PEER_DRAINING};
-use farcall_proto::peer::NodeName;
+use farcall_proto::peer::{Incarnation, NodeName};
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -31,6 +31,7 @@ use crate::discovery::Address;
 use crate::driver::Driver;
 use crate::handshaking::{self, Proven};
 use crate::logging::limited;
+use crate::namesakes::Held;
 use crate::socket;
 use crate::transport::{Ended, Pump};
 
@@ -112,7 +113,7 @@ impl Client {
         let conn = Arc::new(Conn::new(self.context.next_epoch(), limits, now));
         let older = state.conn.replace(conn.clone());
         state.older.extend(older);
-        Way::Fresh(conn.clone(), Life { client: self.clone(), conn, up_since: None, done: false })
+        Way::Fresh(conn.clone(), Life { client: self.clone(), conn, up_since: None, held: None, done: false })
     }
 
     /// Whether it leads to this node itself.
@@ -267,6 +268,8 @@ pub(crate) struct Life {
     client: Arc<Client>,
     conn: Arc<Conn>,
     up_since: Option<Instant>,
+    /// While it is up, to another process.
+    held: Option<Held>,
     done: bool,
 }
 
@@ -314,6 +317,7 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
         Ok(Proven { wire, established, rest }) => {
             wire.take_back_when_dropped();
             life.client.connected(&life.conn, &established.params);
+            life.found(&acceptors, established.incarnation);
             life.up_since = Some(Instant::now());
             let pulse = Some(context.heart.follow(wire.beats()));
             let pump = Pump::new(wire, Asking::new(life.conn.clone(), idle), rest, pulse);
@@ -324,12 +328,29 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
 }
 
 impl Life {
+    /// The connection leads to this process of the node.
+    fn found(&mut self, acceptors: &Acceptors, incarnation: Incarnation) {
+        let (node, context) = (&self.client.key.node, &self.client.context);
+        let (held, younger) = acceptors.namesakes.reached(node, incarnation, &self.conn);
+        self.held = Some(held);
+        let Some(younger) = younger else { return };
+        limited!(
+            context.logs, Instant::now(), NAME_IN_USE, log::Level::Error, node:% = context.name, peer:% = node;
+            "two processes have this name and live: the older one, {incarnation}, is asked, and the younger one, \
+             {younger}, is turned away: give one of them another name"
+        );
+        acceptors.turn_away(node, younger);
+    }
+
     fn end(mut self, ended: Ended) {
         self.done = true;
         let since = self.up_since.unwrap_or_else(Instant::now);
         self.client.ended(&self.conn, ended, since);
     }
 }
+
+/// As the peer that is turned away is told, see [`HandshakeError::reason`](farcall_proto::link::handshake::HandshakeError::reason).
+const NAME_IN_USE: &str = "name_in_use";
 
 /// The buffer of this node's connection to itself, per direction.
 const OWN_LOOPBACK_BYTES: usize = 256 * 1024;

@@ -31,6 +31,8 @@ pub(crate) struct Conn {
     retired: AtomicBool,
     /// Which codecs the peer inflates, known after the handshake.
     inflates: AtomicU8,
+    /// Another process has the peer's place: its pump ends.
+    superseded: AtomicBool,
 }
 
 struct Inner {
@@ -79,7 +81,25 @@ impl Conn {
         let mut link = ClientLink::new(limits, now);
         link.use_memory(spare::MEMORY);
         let inner = Inner { link, sleeping: None, pump: None, looks_at: None, last_used: now, casts: 0 };
-        Self { epoch, inner: Mutex::new(inner), retired: AtomicBool::new(false), inflates: AtomicU8::new(0) }
+        Self {
+            epoch,
+            inner: Mutex::new(inner),
+            retired: AtomicBool::new(false),
+            inflates: AtomicU8::new(0),
+            superseded: AtomicBool::new(false),
+        }
+    }
+
+    /// Ends it as lost: another process of the peer's name has come in.
+    pub(crate) fn supersede(&self) {
+        self.superseded.store(true, Ordering::Release);
+        self.retired.store(true, Ordering::Release);
+        let mut inner = self.inner.lock();
+        let pump = inner.sleeping.take().or_else(|| inner.pump.clone());
+        drop(inner);
+        if let Some(pump) = pump {
+            pump.wake();
+        }
     }
 
     /// Its number among all that this node has made.
@@ -303,7 +323,10 @@ impl Side for Asking {
     }
 
     fn advance(&mut self, _: &mut BytesMut, _: Instant, _: &Waker) -> Result<Progress, LossCause> {
-        Ok(Progress::Drained)
+        match self.conn.superseded.load(Ordering::Acquire) {
+            true => Err(LossCause::Superseded),
+            false => Ok(Progress::Drained),
+        }
     }
 
     fn lend(&mut self, buffer: &mut BytesMut) -> Result<Option<Loan>, LossCause> {

@@ -152,7 +152,8 @@ async fn greet(
         Admission::Open
     };
     let (begun, limit) = (Instant::now(), context.config.handshake_timeout);
-    let handshake = handshaking::respond(stream, driver, context, admission);
+    let handshake =
+        handshaking::respond(stream, driver, context, admission, acceptors.namesakes.turned_away());
     // Held until the end: whoever sees its connection closed is not counted any more.
     tokio::pin!(handshake);
     let (how, reason, why) = match tokio::time::timeout(limit, handshake.as_mut()).await {

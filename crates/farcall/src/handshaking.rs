@@ -13,7 +13,7 @@ use farcall_proto::link::handshake::{
     Admission, ChannelBinding, Established, HandshakeError, Initiator, Keyring, PreAuthFramer, PreAuthLimits,
     Responder, Step,
 };
-use farcall_proto::peer::NodeName;
+use farcall_proto::peer::{Incarnation, NodeName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -150,6 +150,7 @@ pub(crate) async fn respond(
     driver: Driver,
     context: &Context,
     admission: Admission,
+    turned_away: Vec<(NodeName, Incarnation)>,
 ) -> Result<Proven, Error> {
     let (mut wire, channel) = match driver {
         Driver::Tcp => (Wire::plain(stream), None),
@@ -160,7 +161,9 @@ pub(crate) async fn respond(
         }
     };
     let (keyring, binding) = terms(context, channel.as_ref())?;
-    let party = Responder::new(context.local(), &keyring, binding, random()?).with_admission(admission);
+    let party = Responder::new(context.local(), &keyring, binding, random()?)
+        .with_admission(admission)
+        .turning_away(turned_away);
     let party = match channel.and_then(|channel| channel.peer) {
         Some(names) => party.with_certificate(names),
         None => party,

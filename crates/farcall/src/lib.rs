@@ -110,6 +110,7 @@ mod acceptor;
 mod client;
 mod conn;
 mod dispatch;
+mod namesakes;
 // Layer 3: many connections.
 mod dispatcher;
 mod door;

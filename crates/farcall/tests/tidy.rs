@@ -54,7 +54,7 @@ const LAYERS: &[(u32, &[&str])] = &[
             "transport",
         ],
     ),
-    (2, &["conn", "dispatch", "acceptor", "client"]),
+    (2, &["conn", "namesakes", "dispatch", "acceptor", "client"]),
     (3, &["dispatcher", "door", "listener"]),
     (4, &["rpc"]),
     (6, &["node"]),

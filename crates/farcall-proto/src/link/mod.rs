@@ -244,6 +244,9 @@ pub enum LossCause {
         /// How long.
         for_ms: u128,
     },
+    /// Another process of the peer's name has come in.
+    #[error("another process has taken the peer's place")]
+    Superseded,
     /// This side ended it: idle, shut down, or taken over by a newer connection.
     #[error("{0}")]
     Ended(&'static str),
@@ -259,6 +262,7 @@ impl LossCause {
             Self::WriteStall { .. } => "write_stall",
             Self::Protocol(_) => "protocol",
             Self::Suspended { .. } => "suspended",
+            Self::Superseded => "superseded",
             Self::Ended(_) => "ended",
         }
     }

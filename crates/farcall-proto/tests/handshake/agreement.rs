@@ -3,6 +3,7 @@
 use farcall_proto::link::handshake::{
     Admission, ChannelBinding, DeclineReason, HandshakeError, Keyring, Step,
 };
+use farcall_proto::peer::Incarnation;
 
 use crate::by_hand;
 use crate::fixture::*;
@@ -170,6 +171,21 @@ fn a_busy_or_draining_node_says_so_under_proof() {
         assert_eq!(outcome.initiator.error(), &HandshakeError::Declined { reason });
         assert_eq!(outcome.responder.error(), &HandshakeError::NotAdmitted { peer: name(ALPHA), reason });
     }
+}
+
+#[test]
+fn a_process_whose_name_an_older_one_has_is_told_so_under_proof_and_another_of_that_name_is_not() {
+    let (dialler, mut acceptor) = (alpha(), beta());
+    acceptor.namesakes = vec![(name(ALPHA), dialler.local.incarnation)];
+    let outcome = converse(&dialler, &acceptor);
+    let reason = DeclineReason::NameInUse;
+    assert_eq!(outcome.initiator.error(), &HandshakeError::Declined { reason });
+    assert_eq!(outcome.responder.error(), &HandshakeError::NotAdmitted { peer: name(ALPHA), reason });
+    for error in [outcome.initiator.error(), outcome.responder.error()] {
+        assert_eq!(error.reason(), "name_in_use");
+    }
+    acceptor.namesakes = vec![(name(ALPHA), Incarnation(7)), (name(BETA), dialler.local.incarnation)];
+    assert!(converse(&dialler, &acceptor).responder.is_done());
 }
 
 #[test]

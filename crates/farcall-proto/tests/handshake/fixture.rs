@@ -51,6 +51,8 @@ pub(crate) struct Side {
     pub(crate) admission: Admission,
     /// What the other side has shown on its way here.
     pub(crate) certificate: Option<CertificateNames>,
+    /// Who is turned away although it proves its name.
+    pub(crate) namesakes: Vec<(NodeName, Incarnation)>,
 }
 
 impl Side {
@@ -61,7 +63,8 @@ impl Side {
 
     pub(crate) fn respond(&self) -> Responder {
         let responder = Responder::new(self.local.clone(), &self.keyring, self.binding, self.nonce)
-            .with_admission(self.admission);
+            .with_admission(self.admission)
+            .turning_away(self.namesakes.clone());
         match &self.certificate {
             Some(names) => responder.with_certificate(names.clone()),
             None => responder,
@@ -94,6 +97,7 @@ fn side(own: &str, nonce: u8, number: u8) -> Side {
         want: name(BETA),
         admission: Admission::Open,
         certificate: None,
+        namesakes: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use actix::Actor;
 use farcall::error::{Failure, NotSent, Unknown};
 use farcall::prelude::*;
 
@@ -272,4 +273,19 @@ async fn the_number_of_a_connection_stays_while_it_lives_and_grows_with_the_next
     assert_eq!(alpha.epoch(&beta), None, "it has ended");
     alpha.call(&beta, "counter", Total).await.unwrap();
     assert!(alpha.epoch(&beta) > Some(first));
+}
+
+#[actix::test]
+async fn programs_that_nobody_asks_may_share_a_name() {
+    let beta = builder("beta").start().await.unwrap();
+    let (name, at) = (beta.name().to_string(), beta.listening_on()[0].to_string());
+    let _guard = beta.register("counter", crate::fixture::Counter::default().start()).unwrap();
+    let ops = |_| builder("ops").no_listener().node(&name, at.clone()).start();
+    let tools = futures::future::try_join_all((0..3).map(ops)).await.unwrap();
+    for round in 0..3 {
+        for tool in &tools {
+            tool.call(&target(&beta), "counter", Add { amount: 1 }).await.unwrap();
+            assert_eq!(tool.metrics().dials, 1, "in round {round}");
+        }
+    }
 }

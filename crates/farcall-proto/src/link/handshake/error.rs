@@ -133,6 +133,8 @@ impl HandshakeError {
             Self::WrongNode { .. } => "wrong_node",
             Self::WrongName { .. } => "wrong_name",
             Self::WrongCertificate { .. } => "wrong_certificate",
+            Self::NotAdmitted { reason: DeclineReason::NameInUse, .. }
+            | Self::Declined { reason: DeclineReason::NameInUse } => "name_in_use",
             Self::NotAdmitted { .. } => "not_admitted",
             Self::Declined { .. } => "declined",
         }

@@ -11,6 +11,7 @@ use super::messages::{
 };
 use super::{Admission, Established, Local, Step};
 use crate::identity::CertificateNames;
+use crate::peer::{Incarnation, NodeName};
 
 /// The answering side of a handshake, waiting for its next message.
 pub struct Responder {
@@ -23,6 +24,8 @@ pub struct Responder {
 struct Terms {
     admission: Admission,
     certificate: Option<CertificateNames>,
+    /// Processes that have the name of another one that lives.
+    namesakes: Vec<(NodeName, Incarnation)>,
 }
 
 enum State {
@@ -54,6 +57,12 @@ impl Responder {
     /// Without this the name is only what the peer says; whoever holds the cookie may say any.
     pub fn with_certificate(mut self, names: CertificateNames) -> Self {
         self.terms.certificate = Some(names);
+        self
+    }
+
+    /// The same handshake, in which these processes are turned away although they prove their names.
+    pub fn turning_away(mut self, namesakes: Vec<(NodeName, Incarnation)>) -> Self {
+        self.terms.namesakes = namesakes;
         self
     }
 
@@ -194,6 +203,9 @@ fn declines(hello: &Hello, local: &Local, terms: &Terms) -> Option<DeclineReason
     }
     if hello.want != local.name {
         return Some(DeclineReason::WrongNode);
+    }
+    if terms.namesakes.iter().any(|(name, number)| *name == hello.name && *number == hello.incarnation) {
+        return Some(DeclineReason::NameInUse);
     }
     match terms.admission {
         Admission::Open => None,
