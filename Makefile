@@ -105,18 +105,17 @@ fuzz: ## every fuzz target for a minute (FUZZ_SECONDS=...); needs cargo-fuzz
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC := target/static
 PROGRAMS = $(STATIC)/$(HOST)/release
-APP ?=
 $(STATIC)/context: FORCE
 	$(call say,'static programs')
-	RUSTFLAGS='-C target-feature=+crt-static -C strip=symbols' $(CARGO) build --release --target $(HOST) --target-dir $(STATIC) \
-		-p farcall-cli -p farcall-integration $(if $(APP),-p farcall-examples --bin $(APP) --bin farcall --bin farcall-node --bin integration)
+	RUSTFLAGS='-C target-feature=+crt-static -C strip=symbols' \
+		$(CARGO) build --release --target $(HOST) --target-dir $(STATIC) -p farcall-cli -p farcall-integration
 	mkdir -p $@
-	install -m 755 $(PROGRAMS)/farcall $(PROGRAMS)/farcall-node $(if $(APP),$(PROGRAMS)/$(APP)) $@
+	install -m 755 $(PROGRAMS)/farcall $(PROGRAMS)/farcall-node $@
 FORCE:
 
 image: $(STATIC)/context ## farcall:local: the command and the node of the scenarios, static, on nothing; needs Docker
 	$(call say,'image')
-	DOCKER_BUILDKIT=0 docker build --quiet --tag farcall:local --file docker/Dockerfile $(STATIC)/context
+	docker build --quiet --tag farcall:local --file docker/Dockerfile $(STATIC)/context
 	@docker image inspect --format 'farcall:local is {{.Size}} bytes' farcall:local
 
 # The harness on the machine and the node in the image are of one build.
@@ -146,6 +145,18 @@ else
 integration: image
 	$(call say,'integration, in containers')
 	$(HARNESS) run $(SHAPE) $(SCENARIOS)
+endif
+
+# What it finds is written to target/soak: a report, and a plot.
+MINUTES ?= 10
+SOAK = $(SHAPE) --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+ifeq ($(LOCAL),1)
+soak: ## random faults for MINUTES=10, from a SEED; report and plot (LOCAL=1, NODES=.., DRIVER=.., IP=..)
+	$(CARGO) build -p farcall-cli -p farcall-integration
+	target/debug/integration soak --local $(SOAK)
+else
+soak: image
+	$(HARNESS) soak $(SOAK)
 endif
 
 clean: ## removes what was built

@@ -1,5 +1,6 @@
 //! What can be asked for on the command line.
 
+use std::ffi::OsString;
 use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::report::Report;
 /// over TLS a certificate, and a way to the node it is to talk to, nothing else. Messages are written as JSON; what
 /// they look like, the node itself tells: `farcall describe NODE`. `farcall cert` needs neither cookie nor node.
 #[derive(Debug, Parser)]
-#[command(name = "farcall", version, verbatim_doc_comment, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
+#[command(name = "farcall", version, verbatim_doc_comment, args_override_self = true, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -46,6 +47,13 @@ Examples:
 
   Send one way, and know that the actor has it:
     farcall cast beta@127.0.0.1 counter Add '{\"amount\":1}'
+
+  Several commands over one connection, typed or from a pipe:
+    farcall shell beta@127.0.0.1
+    echo 'call counter Add {\"amount\": 1}' | farcall shell beta@127.0.0.1
+
+  Is the node well that is configured here? For containers and services:
+    farcall health
 
   A node that is not where its name says, or not on the usual port:
     farcall ping beta@cluster --at 127.0.0.1:7000 --count 5
@@ -79,7 +87,7 @@ pub(crate) struct General {
 }
 
 /// What every command takes that talks to a node.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Options of the connection")]
 pub(crate) struct Options {
     /// How long it may take as a whole; for a stream, until it is open
@@ -123,13 +131,62 @@ pub(crate) struct Options {
     pub(crate) name: Option<NodeName>,
 }
 
+impl Options {
+    /// As they would be typed.
+    pub(crate) fn words(&self) -> Vec<OsString> {
+        let Self { timeout, cookie_file, config, at, certificate, key, authorities, name } = self;
+        let mut words = vec!["--timeout".into(), format!("{}us", timeout.as_micros()).into()];
+        let mut option = |name: &str, value: Option<OsString>| {
+            words.extend(value.into_iter().flat_map(|value| [OsString::from(name), value]));
+        };
+        let path = |path: &Option<PathBuf>| path.clone().map(OsString::from);
+        option("--cookie-file", path(cookie_file));
+        option("--config", path(config));
+        option("--at", at.as_ref().map(|at| at.to_string().into()));
+        option("--certificate", path(certificate));
+        option("--key", path(key));
+        authorities.iter().for_each(|authority| option("--ca", Some(authority.into())));
+        option("--name", name.as_ref().map(|name| name.as_str().into()));
+        words
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     #[command(flatten)]
     Remote(Remote),
+    /// Ask the node that is configured here whether it is well; for health checks
+    ///
+    /// Run it with the configuration of the node: its farcall.toml, or its FARCALL_* variables. It connects as a peer
+    /// does, so what is well is more than a port. The exit code is 0 if the node answers.
+    ///
+    /// Over TLS it shows the certificate of the node if that is for its whole host, else health@HOST.pem beside it,
+    /// which `farcall cert node health@HOST` makes.
+    #[command(verbatim_doc_comment)]
+    Health(Health),
+    /// Type commands, one a line, over connections that stay open
+    ///
+    /// Also for scripts: lines from a file or a pipe are followed in turn, and the exit code is that of the first that
+    /// failed. `help` lists what can be typed.
+    #[command(verbatim_doc_comment)]
+    Shell(Shell),
     /// Make, show, check and revoke the certificates of nodes
     #[command(subcommand)]
     Cert(Cert),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Health {
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Shell {
+    /// The node of lines that name none, as name@host
+    pub(crate) node: Option<NodeName>,
+    #[command(flatten)]
+    pub(crate) options: Options,
 }
 
 /// A command that talks to a node.

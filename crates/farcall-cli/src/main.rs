@@ -6,6 +6,8 @@
 //!      ── session  a node without a listener, and the node it talks to
 //!      ── identity who the command is to that node
 //!      ── call  look  ping     the commands that talk to it
+//!      ── health       is the node well that is configured here
+//!      ── shell        commands from lines
 //!      ── dynamic  JSON to messages and back, through the layouts that `describe` tells
 //!      ── cert     certificates: needs no node and no cookie
 //!      ── output  report       what a person or a program gets to read
@@ -15,12 +17,14 @@ mod args;
 mod call;
 mod cert;
 mod dynamic;
+mod health;
 mod identity;
 mod look;
 mod output;
 mod ping;
 mod report;
 mod session;
+mod shell;
 
 use std::process::ExitCode;
 
@@ -38,6 +42,12 @@ fn main() -> ExitCode {
     let ended = match &args.command {
         Command::Remote(remote) => {
             remote.begin().and_then(|ready| actix_rt::System::new().block_on(run(remote, ready, &mut output)))
+        }
+        Command::Health(asked) => {
+            health::find(asked).and_then(|asked| actix_rt::System::new().block_on(check(asked, &mut output)))
+        }
+        Command::Shell(args) => {
+            return ExitCode::from(actix_rt::System::new().block_on(shell::shell(args, &mut output)));
         }
         Command::Cert(cert) => cert::run(cert, &mut output),
     };
@@ -69,16 +79,28 @@ impl Remote {
 async fn run(remote: &Remote, command: Ready<'_>, output: &mut Output) -> Result<(), Report> {
     let (node, options) = remote.peer();
     let session = Session::open(options, node).await?;
-    let done = match command {
-        Ready::Call(call, json) => call::call(&session, call, json.as_ref(), output).await,
-        Ready::Cast(cast, json) => call::cast(&session, cast, json.as_ref(), output).await,
-        Ready::Ping(ping) => ping::ping(&session, ping, output).await,
-        Ready::Names => look::names(&session, output).await,
-        Ready::Describe(describe) => look::describe(&session, describe.actor.as_deref(), output).await,
-    };
+    let done = perform(&session, command, output).await;
     let done = done.map_err(|report| session.explain(report));
     session.close(done.is_ok()).await;
     done
+}
+
+/// Is it well?
+async fn check(asked: health::Asked, output: &mut Output) -> Result<(), Report> {
+    let session = Session::open(&asked.options, &asked.node).await?;
+    let done = health::ping(&session, output).await.map_err(|report| session.explain(report));
+    session.close(done.is_ok()).await;
+    done
+}
+
+async fn perform(session: &Session, command: Ready<'_>, output: &mut Output) -> Result<(), Report> {
+    match command {
+        Ready::Call(call, json) => call::call(session, call, json.as_ref(), output).await,
+        Ready::Cast(cast, json) => call::cast(session, cast, json.as_ref(), output).await,
+        Ready::Ping(ping) => ping::ping(session, ping, output).await,
+        Ready::Names => look::names(session, output).await,
+        Ready::Describe(describe) => look::describe(session, describe.actor.as_deref(), output).await,
+    }
 }
 
 /// Nothing unless asked for: an error is reported once, with all that is known. `RUST_LOG` has its usual meaning.

@@ -80,13 +80,17 @@ impl Output {
     /// Prints the error, if there is one, and gives the exit code.
     pub(crate) fn end(mut self, ended: Result<(), Report>) -> ExitCode {
         let Err(report) = ended else { return ExitCode::SUCCESS };
-        if self.json {
-            // If even that cannot be printed, the exit code says it.
-            let _ = self.document(&Failure { error: &report });
-        } else {
-            let _ = describe(&report, &mut io::stderr().lock());
-        }
+        self.tell(&report);
         ExitCode::from(report.exit)
+    }
+
+    /// Prints an error. If even that cannot be printed, the exit code says it.
+    pub(crate) fn tell(&mut self, report: &Report) {
+        if self.json {
+            let _ = self.document(&Failure { error: report });
+        } else {
+            let _ = describe(report, &mut io::stderr().lock());
+        }
     }
 }
 

@@ -56,6 +56,11 @@ impl Session {
         self.identity.explain(report)
     }
 
+    /// Another command begins, and has so long.
+    pub(crate) fn begin(&mut self, timeout: Duration) {
+        (self.timeout, self.deadline) = (timeout, Instant::now() + timeout);
+    }
+
     /// How much of the time is left.
     pub(crate) fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
@@ -121,7 +126,7 @@ async fn driver(config: &Config, peer: &NodeName) -> Option<Driver> {
     drivers.all(|driver| driver == first).then_some(first)
 }
 
-fn read(file: Option<&Path>) -> Result<Config, Report> {
+pub(crate) fn read(file: Option<&Path>) -> Result<Config, Report> {
     // As every node reads it, except that the file can be named on the command line too.
     let mut variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     if let Some(file) = file {

@@ -72,12 +72,17 @@ impl Place {
     }
 
     pub(crate) fn certificate(&self, node: &NodeName) -> PathBuf {
-        self.folder.join(format!("{}.pem", file_name(node)))
+        self.folder.join(certificate_file(node))
     }
 
     pub(crate) fn key(&self, node: &NodeName) -> PathBuf {
         self.folder.join(format!("{}{KEY}.pem", file_name(node)))
     }
+}
+
+/// What this command calls the file of a node's certificate.
+pub(crate) fn certificate_file(node: &NodeName) -> String {
+    format!("{}.pem", file_name(node))
 }
 
 /// Where this command puts the key of a certificate: `beta-key.pem` beside `beta.pem`.

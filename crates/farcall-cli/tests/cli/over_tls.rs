@@ -16,9 +16,9 @@ use crate::fixture::{BETA, Counter, Ended, command, folder, run};
 const OPS: &str = "ops@127.0.0.1";
 
 /// A node that listens for TLS, and a home with an authority and certificates for it and for the command.
-struct Secured {
+pub struct Secured {
     node: Node,
-    home: PathBuf,
+    pub home: PathBuf,
 }
 
 impl Secured {
@@ -27,7 +27,7 @@ impl Secured {
         Self::start_with(test, Auth::Certificate).await
     }
 
-    async fn start_with(test: &str, auth: Auth) -> Self {
+    pub async fn start_with(test: &str, auth: Auth) -> Self {
         let home = folder(test);
         cert(&home, &["ca"]).await.ok();
         cert(&home, &["node", BETA, OPS]).await.ok();
@@ -38,7 +38,7 @@ impl Secured {
         file(&self.home, name)
     }
 
-    fn at(&self) -> String {
+    pub fn at(&self) -> String {
         format!("tls://{}", self.node.listening_on()[0])
     }
 
@@ -63,7 +63,7 @@ fn shows<'a>(command: &'a mut Command, home: &Path, name: &str) -> &'a mut Comma
     command.args(["--certificate", &certificate, "--key", &key])
 }
 
-fn file(home: &Path, name: &str) -> String {
+pub fn file(home: &Path, name: &str) -> String {
     tls(home).join(name).to_str().unwrap().to_owned()
 }
 

@@ -61,13 +61,22 @@ pub(crate) fn shell(node: usize) -> Result<ExitCode> {
     }
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
     let mut command = Command::new("docker");
-    command.args(["exec", if terminal { "-it" } else { "-i" }, &container, "/farcall", "shell"]);
+    // The node's own level of logging is not that of the console.
+    command.args([
+        "exec",
+        "-e",
+        "RUST_LOG=off",
+        if terminal { "-it" } else { "-i" },
+        &container,
+        "/farcall",
+        "shell",
+    ]);
     command.arg(format!("{host}@{host}"));
     let driver = run("docker", &["exec", &container, "/farcall", "health", "--json"]);
     driver?;
     let over_tls =
         run("docker", &["inspect", "--format", "{{range .Config.Env}}{{println .}}{{end}}", &container])?;
-    if over_tls.lines().any(|line| line == "FARCALL_DRIVER=tls") {
+    if settings.lines().any(|line| line == "FARCALL_DRIVER=tls") {
         command.args(["--certificate", &format!("/run/tls/health@{host}.pem")]);
         command.args(["--key", &format!("/run/tls/health@{host}-key.pem")]);
     }
