@@ -18,6 +18,7 @@ const BROADCAST: &str = env!("CARGO_BIN_EXE_broadcast");
 const STREAMING: &str = env!("CARGO_BIN_EXE_streaming");
 const TWO_TERMINALS: &str = env!("CARGO_BIN_EXE_two_terminals");
 const TLS: &str = env!("CARGO_BIN_EXE_tls");
+const SERVICE: &str = env!("CARGO_BIN_EXE_service");
 const DEMO: &str = env!("CARGO_BIN_EXE_demo");
 
 /// A program of the examples, which keeps its cookie with what was built and not with the user's.
@@ -95,6 +96,25 @@ fn two_terminals_find_each_other_whoever_is_first() {
     alpha.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     assert!(alpha.0.wait().unwrap().success(), "{text}");
     assert!(text.contains("\"hello Barbara\", it greeted 2 before"), "{text}");
+}
+
+#[test]
+fn the_service_takes_its_settings_from_outside_and_stops_in_good_order() {
+    let mut service = program(SERVICE);
+    service.env("FARCALL_NAME", "greeter@127.0.0.1").env("FARCALL_TCP_LISTEN", "127.0.0.1:0");
+    let mut service = Running(service.stderr(Stdio::piped()).spawn().unwrap());
+    let mut log = BufReader::new(service.0.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("listening") {
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0, "it ended before it listened");
+    }
+    let pid = service.0.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    assert!(service.0.wait().unwrap().success(), "{rest}");
+    assert!(rest.contains("stopped") && rest.contains("finished=true"), "{rest}");
 }
 
 #[test]

@@ -7,6 +7,8 @@
 //! | [`messages`] | you write messages and change them while nodes run |
 //! | [`configuration`] | you look for a setting, or come with a configuration of gen_rpc |
 //! | [`operations`] | you run it: deploy, cookies, logs, metrics, limits, draining, trouble at night |
+//! | [`containers`] | you put nodes into containers: images, a cluster to look at, health checks |
+//! | [`faults`] | you ask what happens when hosts die and networks split, and whether somebody has tried it |
 //! | [`performance`] | you want to know what a call costs, why, and how to make it cost less |
 //! | [`security`] | you have to say what is protected and what is not |
 //! | [`procedures`] | you make, renew, replace or revoke certificates and cookies, step by step |
@@ -30,6 +32,12 @@ pub mod configuration {}
 
 #[doc = include_str!("operations.md")]
 pub mod operations {}
+
+#[doc = include_str!("containers.md")]
+pub mod containers {}
+
+#[doc = include_str!("faults.md")]
+pub mod faults {}
 
 #[doc = include_str!("performance.md")]
 pub mod performance {}

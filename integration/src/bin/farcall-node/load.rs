@@ -15,10 +15,10 @@ use crate::actors::{Note, Run};
 const STEP: Duration = Duration::from_millis(5);
 
 /// One call in so many is answered late.
-const HELD_EVERY: u64 = 8;
+const HELD_EVERY: u64 = 4;
 
 /// How late.
-const HELD_MS: u64 = 20;
+const HELD_MS: u64 = 50;
 
 /// How long a piece of work goes from peer to peer.
 const WORK_LIMIT: Duration = Duration::from_secs(10);

@@ -1,5 +1,6 @@
 //! Running other programs, and the moment in which somebody presses Ctrl-C.
 
+use std::ffi::OsString;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -77,7 +78,7 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<String> {
 /// Runs a program that was prepared; gives what it printed.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let done = command.stdin(Stdio::null()).output();
+    let done = command.env("PATH", path()).stdin(Stdio::null()).output();
     let done = done.map_err(|error| Fault::Failed(format!("{program} cannot be run: {error}")))?;
     let text = String::from_utf8_lossy(&done.stdout).trim().to_owned();
     if done.status.success() {
@@ -91,8 +92,12 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// Whether there is such a program.
 pub(crate) fn is_there(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    // Programs of the administrator are not on everybody's path.
-    let more = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
-    std::env::split_paths(&path).chain(more).any(|folder| folder.join(program).is_file())
+    std::env::split_paths(&path()).any(|folder| folder.join(program).is_file())
+}
+
+/// Where programs are looked for: those of the administrator are not on everybody's path.
+fn path() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin");
+    path
 }
