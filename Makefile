@@ -138,12 +138,12 @@ LOCAL ?=
 SCENARIOS = $(if $(ONLY),--only $(ONLY)) $(if $(filter 1,$(SHORT)),--short) $(if $(TABLE),--table $(TABLE))
 ifeq ($(LOCAL),1)
 integration: ## faults on purpose in a cluster of NODES, and what came of them (LOCAL=1, ONLY=.., DRIVER=.., IP=..)
-	$(call say,'integration, as processes')
+	$(call say,'integration as processes')
 	$(CARGO) build -p farcall-cli -p farcall-integration
 	target/debug/integration run --local $(SHAPE) $(SCENARIOS)
 else
 integration: image
-	$(call say,'integration, in containers')
+	$(call say,'integration in containers')
 	$(HARNESS) run $(SHAPE) $(SCENARIOS)
 endif
 
