@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use super::Hosts;
-use crate::fault::{Result, skipped};
+use crate::fault::{Fault, Result, skipped};
 use crate::shell;
 
 /// The table of all our rules: deleting it heals everything.
 const TABLE: &str = "farcall_faults";
 
-/// The interface of every node.
+/// The interface of every node, until Docker puts in another one in its place.
 pub(crate) const INTERFACE: &str = "eth0";
 
 /// What happens to packets of one address on their way in.
@@ -48,7 +48,7 @@ pub(crate) fn add(hosts: &dyn Hosts, at: usize, from: usize, rule: Rule) -> Resu
          add chain inet {TABLE} in {{ type filter hook input priority 0; policy accept; }}\n\
          add rule inet {TABLE} in {rule}\n"
     );
-    inside(hosts, at, "nft", &[&script])
+    inside(hosts, at, "nft", &[&script]).map(drop)
 }
 
 /// All rules of a node are gone, and its link is as fast as before.
@@ -59,7 +59,7 @@ pub(crate) fn heal(hosts: &dyn Hosts, at: usize) -> Result<()> {
     inside(hosts, at, "nft", &[&format!("add table inet {TABLE}\ndelete table inet {TABLE}\n")])?;
     if shell::is_there("tc") {
         // There may be none.
-        let _ = inside(hosts, at, "tc", &["qdisc", "del", "dev", INTERFACE, "root"]);
+        let _ = inside(hosts, at, "tc", &["qdisc", "del", "dev", &interface(hosts, at)?, "root"]);
     }
     Ok(())
 }
@@ -69,11 +69,20 @@ pub(crate) fn slow_down(hosts: &dyn Hosts, at: usize, rate: &str) -> Result<()> 
     let arguments = [
         "qdisc", "replace", "dev", INTERFACE, "root", "tbf", "rate", rate, "burst", "32kb", "limit", "128kb",
     ];
-    inside(hosts, at, "tc", &arguments)
+    inside(hosts, at, "tc", &arguments).map(drop)
+}
+
+/// What the interface of a node is called now: one that was unplugged and plugged in again has another number.
+fn interface(hosts: &dyn Hosts, at: usize) -> Result<String> {
+    let links = inside(hosts, at, "ip", &["-o", "link", "show"])?;
+    // 7: eth1@if8: <BROADCAST,...
+    let names = links.lines().filter_map(|line| line.split(':').nth(1)?.trim().split('@').next());
+    let device = names.into_iter().find(|name| name.starts_with("eth")).map(str::to_owned);
+    device.ok_or_else(|| Fault::Failed(format!("there is no interface in:\n{links}")))
 }
 
 /// Runs a program in the network of a node. What nft is given is one script, not words.
-fn inside(hosts: &dyn Hosts, at: usize, program: &str, arguments: &[&str]) -> Result<()> {
+fn inside(hosts: &dyn Hosts, at: usize, program: &str, arguments: &[&str]) -> Result<String> {
     if !shell::is_there(program) {
         return skipped(format!("there is no {program} here"));
     }
@@ -81,6 +90,6 @@ fn inside(hosts: &dyn Hosts, at: usize, program: &str, arguments: &[&str]) -> Re
     let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
     words.push(program);
     words.extend(arguments);
-    let Some((first, rest)) = words.split_first() else { return Ok(()) };
-    shell::run(first, rest).map(drop)
+    let Some((first, rest)) = words.split_first() else { return Ok(String::new()) };
+    shell::run(first, rest)
 }
