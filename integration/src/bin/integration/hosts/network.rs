@@ -66,8 +66,20 @@ pub(crate) fn heal(hosts: &dyn Hosts, at: usize) -> Result<()> {
 
 /// What a node sends leaves it no faster than this.
 pub(crate) fn slow_down(hosts: &dyn Hosts, at: usize, rate: &str) -> Result<()> {
+    let device = interface(hosts, at)?;
     let arguments = [
-        "qdisc", "replace", "dev", INTERFACE, "root", "tbf", "rate", rate, "burst", "32kb", "limit", "128kb",
+        "qdisc",
+        "replace",
+        "dev",
+        device.as_str(),
+        "root",
+        "tbf",
+        "rate",
+        rate,
+        "burst",
+        "32kb",
+        "limit",
+        "128kb",
     ];
     inside(hosts, at, "tc", &arguments).map(drop)
 }
