@@ -5,15 +5,21 @@
 //!
 //! ```text
 //!  asks I1 ──(I2 comes in)──▶ gives up I1, asks again ──▶ reaches I2: a restart, settled
+//!                                                    ├──▶ reaches I3: restarted once more, settled
 //!                                                    └──▶ reaches I1: both live. I2 is the younger: turned away
 //!                                                         as long as a connection to I1 is up
 //! ```
-//! So there is one swap at most. Nothing of this is asked of peers that this node does not ask itself: several
+//! Whoever was given up and comes in later lives beside the one that is asked, and is turned away in the same manner: a
+//! process is given up once at most. Nothing of this is asked of peers that this node does not ask itself: several
 //! short-lived programs may share a name.
 
+use core::net::SocketAddr;
 use std::collections::HashMap;
 
 use crate::peer::{Incarnation, NodeName};
+
+#[cfg(test)]
+mod tests;
 
 /// What this node knows of those who have one name, for every name that it asks.
 #[derive(Debug, Default)]
@@ -21,24 +27,35 @@ pub struct Namesakes {
     nodes: HashMap<NodeName, Known>,
 }
 
+/// While somebody is suspected, nobody is asked: an empty `reached` without a suspect is not kept.
 #[derive(Debug, Default)]
 struct Known {
-    /// Incarnations that connections lead to which are up, one entry for each.
-    reached: Vec<Incarnation>,
-    /// It came in while we asked another one.
-    suspect: Option<Incarnation>,
-    /// It lives beside the one that we ask, and is turned away.
-    younger: Option<Incarnation>,
+    /// The connections to it that are up and believed, by their numbers, and whom each leads to.
+    reached: Vec<(u64, Incarnation)>,
+    /// It came in while another one was asked, which was given up for it; it has not been reached yet.
+    suspect: Option<Namesake>,
+    /// Those that were given up, or turned away for another: the latest last.
+    given_up: Vec<Incarnation>,
+}
+
+/// A process that came in under a name that another one has, or had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Namesake {
+    /// Which start of the node it is.
+    pub incarnation: Incarnation,
+    /// Where it came from.
+    pub from: SocketAddr,
 }
 
 /// What to do about a peer that has come in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CameIn {
     /// Nothing.
     Welcome,
-    /// End the connections to this node that lead to another incarnation: it has been replaced, as far as anybody knows.
-    Replaces,
-    /// Turn it away: an older process has the name, and lives.
+    /// End the connections with these numbers as lost: it has taken the place of the process that they lead to, as far as
+    /// anybody knows.
+    Replaces(Vec<u64>),
+    /// Turn it away: another process has the name, and lives.
     TurnAway,
 }
 
@@ -48,54 +65,72 @@ pub enum Reached {
     /// The node.
     Node,
     /// The node as it was before this one came in: both live. This one is turned away from now on.
-    Beside(Incarnation),
+    Beside(Namesake),
 }
 
 impl Namesakes {
-    /// A peer has proved its name, and comes in.
-    pub fn came_in(&mut self, node: &NodeName, incarnation: Incarnation) -> CameIn {
+    /// So many starts of one node are remembered that were given up; the oldest is forgotten for the next.
+    pub const GIVEN_UP_MAX: usize = 4;
+    /// So many nodes are remembered that are not asked at present and of which somebody is suspected. Of a node beyond
+    /// them the next connection is believed, whomever it reaches.
+    pub const SUSPECTED_MAX: usize = 1024;
+
+    /// A peer has proved its name, and comes in from there.
+    pub fn came_in(&mut self, node: &NodeName, incarnation: Incarnation, from: SocketAddr) -> CameIn {
         let Some(known) = self.nodes.get_mut(node) else { return CameIn::Welcome };
-        if known.younger == Some(incarnation) {
-            return CameIn::TurnAway;
-        }
-        if known.reached.iter().all(|reached| *reached == incarnation) {
+        let namesake = Namesake { incarnation, from };
+        if known.reached.is_empty() {
+            known.suspect_instead(namesake);
             return CameIn::Welcome;
         }
-        known.suspect = Some(incarnation);
-        CameIn::Replaces
+        if !known.asks_another_than(incarnation) {
+            return CameIn::Welcome;
+        }
+        if known.given_up.contains(&incarnation) {
+            return CameIn::TurnAway;
+        }
+        let lost = known.give_up_all_but(incarnation);
+        if known.reached.is_empty() {
+            known.suspect = Some(namesake);
+            if self.suspected() > Self::SUSPECTED_MAX {
+                self.nodes.remove(node);
+            }
+        }
+        CameIn::Replaces(lost)
     }
 
-    /// An outgoing connection to this node is up.
-    pub fn reached(&mut self, node: &NodeName, incarnation: Incarnation) -> Reached {
+    /// An outgoing connection to this node is up. Each has a number that no other one has.
+    pub fn reached(&mut self, node: &NodeName, number: u64, incarnation: Incarnation) -> Reached {
         let known = self.nodes.entry(node.clone()).or_default();
-        known.reached.push(incarnation);
+        known.reached.push((number, incarnation));
+        let was_given_up = known.take_back(incarnation);
         match known.suspect.take() {
-            Some(suspect) if suspect != incarnation => {
-                known.younger = Some(suspect);
-                Reached::Beside(suspect)
+            Some(suspect) if suspect.incarnation != incarnation => {
+                known.give_up(suspect.incarnation);
+                // One that nobody has seen before began after the suspect did.
+                if was_given_up { Reached::Beside(suspect) } else { Reached::Node }
             }
             _ => Reached::Node,
         }
     }
 
-    /// An outgoing connection to this incarnation has ended.
-    pub fn ended(&mut self, node: &NodeName, incarnation: Incarnation) {
+    /// An outgoing connection has ended, or takes nothing new.
+    pub fn ended(&mut self, node: &NodeName, number: u64) {
         let Some(known) = self.nodes.get_mut(node) else { return };
-        if let Some(at) = known.reached.iter().position(|reached| *reached == incarnation) {
-            known.reached.swap_remove(at);
-        }
-        if known.reached.is_empty() {
-            // The older may have died: the younger may come in again.
-            known.younger = None;
-            if known.suspect.is_none() {
-                self.nodes.remove(node);
-            }
+        known.reached.retain(|(reached, _)| *reached != number);
+        if known.reached.is_empty() && known.suspect.is_none() {
+            // The one that was asked may have died: everybody may come in again.
+            self.nodes.remove(node);
         }
     }
 
     /// Those that are turned away.
     pub fn turned_away(&self) -> Vec<(NodeName, Incarnation)> {
-        self.nodes.iter().filter_map(|(node, known)| Some((node.clone(), known.younger?))).collect()
+        let of = |(node, known): (&NodeName, &Known)| {
+            let out = known.given_up.iter().copied().filter(|given_up| known.asks_another_than(*given_up));
+            out.map(|given_up| (node.clone(), given_up)).collect::<Vec<_>>()
+        };
+        self.nodes.iter().flat_map(of).collect()
     }
 
     /// How many names something is known of.
@@ -107,101 +142,47 @@ impl Namesakes {
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
+
+    fn suspected(&self) -> usize {
+        self.nodes.values().filter(|known| known.suspect.is_some()).count()
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OLD: Incarnation = Incarnation(1);
-    const NEW: Incarnation = Incarnation(2);
-    const NEWEST: Incarnation = Incarnation(3);
-
-    fn node() -> NodeName {
-        "b@h".parse().unwrap()
+impl Known {
+    /// Whether a connection is up to another one than this.
+    fn asks_another_than(&self, incarnation: Incarnation) -> bool {
+        self.reached.iter().any(|(_, reached)| *reached != incarnation)
     }
 
-    /// This node asks OLD.
-    fn asking() -> Namesakes {
-        let mut names = Namesakes::default();
-        assert_eq!(names.reached(&node(), OLD), Reached::Node);
-        names
-    }
-
-    #[test]
-    fn peers_that_are_not_asked_may_share_a_name() {
-        let mut names = Namesakes::default();
-        assert_eq!(names.came_in(&node(), OLD), CameIn::Welcome);
-        assert_eq!(names.came_in(&node(), NEW), CameIn::Welcome);
-        assert!(names.is_empty(), "and nothing is kept of them");
-    }
-
-    #[test]
-    fn the_process_that_is_asked_comes_in_as_often_as_it_likes() {
-        let mut names = asking();
-        assert_eq!(names.came_in(&node(), OLD), CameIn::Welcome);
-        assert_eq!(names.reached(&node(), OLD), Reached::Node);
-        assert_eq!(names.came_in(&node(), OLD), CameIn::Welcome);
-    }
-
-    #[test]
-    fn a_successor_replaces_a_process_that_was_not_heard_to_die() {
-        let mut names = asking();
-        assert_eq!(names.came_in(&node(), NEW), CameIn::Replaces);
-        names.ended(&node(), OLD);
-        assert_eq!(names.came_in(&node(), NEW), CameIn::Welcome, "its other connections change nothing");
-        assert_eq!(names.reached(&node(), NEW), Reached::Node);
-        assert_eq!(names.came_in(&node(), NEW), CameIn::Welcome);
-        names.ended(&node(), NEW);
-        assert!(names.is_empty());
-    }
-
-    #[test]
-    fn of_two_that_live_the_younger_is_turned_away_after_one_swap() {
-        let mut names = asking();
-        assert_eq!(names.came_in(&node(), NEW), CameIn::Replaces);
-        names.ended(&node(), OLD);
-        assert_eq!(names.reached(&node(), OLD), Reached::Beside(NEW));
-        assert_eq!(names.turned_away(), [(node(), NEW)]);
-        for _ in 0..3 {
-            assert_eq!(names.came_in(&node(), NEW), CameIn::TurnAway);
-            assert_eq!(names.came_in(&node(), OLD), CameIn::Welcome);
+    /// Nobody is asked at present: the last one that came in for the first time is the likeliest to be reached.
+    fn suspect_instead(&mut self, namesake: Namesake) {
+        let Some(suspect) = self.suspect else { return };
+        if suspect.incarnation != namesake.incarnation && !self.given_up.contains(&namesake.incarnation) {
+            self.give_up(suspect.incarnation);
+            self.suspect = Some(namesake);
         }
     }
 
-    #[test]
-    fn the_younger_is_let_in_when_the_older_is_gone() {
-        let mut names = asking();
-        names.came_in(&node(), NEW);
-        names.ended(&node(), OLD);
-        names.reached(&node(), OLD);
-        names.ended(&node(), OLD);
-        assert!(names.turned_away().is_empty());
-        assert_eq!(names.came_in(&node(), NEW), CameIn::Welcome);
+    /// Gives the numbers of the connections that lead to others.
+    fn give_up_all_but(&mut self, incarnation: Incarnation) -> Vec<u64> {
+        let (kept, lost) = self.reached.drain(..).partition(|(_, reached)| *reached == incarnation);
+        self.reached = kept;
+        lost.iter().for_each(|(_, reached)| self.give_up(*reached));
+        lost.into_iter().map(|(number, _): (u64, _)| number).collect()
     }
 
-    #[test]
-    fn connections_to_both_are_told_apart() {
-        let mut names = asking();
-        names.reached(&node(), OLD);
-        assert_eq!(names.came_in(&node(), NEW), CameIn::Replaces);
-        names.ended(&node(), OLD);
-        // One leads to the old one still, and a new one to its successor.
-        assert_eq!(names.reached(&node(), NEW), Reached::Node);
-        assert_eq!(names.came_in(&node(), NEW), CameIn::Replaces);
-        names.ended(&node(), OLD);
-        assert_eq!(names.came_in(&node(), NEW), CameIn::Welcome);
+    fn give_up(&mut self, incarnation: Incarnation) {
+        self.take_back(incarnation);
+        if self.given_up.len() >= Namesakes::GIVEN_UP_MAX {
+            self.given_up.remove(0);
+        }
+        self.given_up.push(incarnation);
     }
 
-    #[test]
-    fn two_restarts_in_a_row_end_with_the_last_one() {
-        let mut names = asking();
-        assert_eq!(names.came_in(&node(), NEW), CameIn::Replaces);
-        names.ended(&node(), OLD);
-        // The second died before it was asked; the third answers.
-        assert_eq!(names.reached(&node(), NEWEST), Reached::Beside(NEW));
-        assert_eq!(names.came_in(&node(), NEWEST), CameIn::Welcome);
-        names.ended(&node(), NEWEST);
-        assert!(names.is_empty());
+    /// Gives whether it had been given up.
+    fn take_back(&mut self, incarnation: Incarnation) -> bool {
+        let before = self.given_up.len();
+        self.given_up.retain(|given_up| *given_up != incarnation);
+        self.given_up.len() < before
     }
 }

@@ -197,7 +197,7 @@ pub(crate) fn accept(arrived: Arrived, context: &Arc<Context>, acceptors: &Arc<A
                     return;
                 }
             };
-            if !acceptors.namesakes.came_in(&peer, incarnation) {
+            if !acceptors.namesakes.came_in(&peer, incarnation, from) {
                 // Known since it was at the door; it is told there when it comes again.
                 return;
             }

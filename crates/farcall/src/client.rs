@@ -10,14 +10,16 @@
 //! connection is lost like any other, and the dispatcher starts another actor for the next attempt.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, Context as ActorCtx, Handler, Message};
 use bytes::BytesMut;
 use farcall_proto::failure::NotSent;
-use farcall_proto::link::handshake::PeerParams;
+use farcall_proto::link::handshake::{NAME_IN_USE, PeerParams};
 use farcall_proto::link::{LossCause, PEER_DRAINING};
+use farcall_proto::namesake::Namesake;
 use farcall_proto::peer::{Incarnation, NodeName};
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
@@ -143,7 +145,8 @@ impl Client {
         state.conn.is_none() && state.older.is_empty() && !state.backoff.holds(now)
     }
 
-    fn attempt_failed(&self, conn: &Arc<Conn>, failure: NotSent) {
+    fn attempt_failed(&self, conn: &Arc<Conn>, failed: Failed) {
+        let Failed { failure, reason } = failed;
         let now = Instant::now();
         let mut state = self.state.lock();
         state.forget(conn);
@@ -154,7 +157,7 @@ impl Client {
         self.note_lost_casts(lost.casts);
         self.context.metrics.dials_failed.up();
         limited!(
-            self.context.logs, now, "connect", log::Level::Warn,
+            self.context.logs, now, reason, log::Level::Warn,
             node:% = self.context.name, peer:% = self.key.node, retry_ms = pause.as_millis();
             "{failure}"
         );
@@ -179,8 +182,10 @@ impl Client {
         let mut state = self.state.lock();
         state.forget(conn);
         let orderly = matches!(cause, LossCause::Ended(_));
+        // Where a successor has come in, somebody is there to answer.
+        let replaced = matches!(cause, LossCause::Superseded);
         let failure = NotSent::Disconnected(cause.to_string().into());
-        if orderly || now.saturating_duration_since(since) >= STABLE_AFTER {
+        if orderly || replaced || now.saturating_duration_since(since) >= STABLE_AFTER {
             state.backoff.reset();
         } else if state.backoff.flapped(now, jitter()).is_some() {
             state.failure = failure.clone();
@@ -285,7 +290,8 @@ impl Drop for Life {
                 self.client.ended(&self.conn, ended, since);
             }
             None => {
-                self.client.attempt_failed(&self.conn, NotSent::ConnectFailed("the client stopped".into()));
+                let failure = NotSent::ConnectFailed("the client stopped".into());
+                self.client.attempt_failed(&self.conn, failure.into());
             }
         }
     }
@@ -310,14 +316,14 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
         never = sweep(&life.conn) => match never {},
     };
     match opened {
-        Err(failure) => {
+        Err(failed) => {
             life.done = true;
-            life.client.attempt_failed(&life.conn, failure);
+            life.client.attempt_failed(&life.conn, failed);
         }
-        Ok(Proven { wire, established, rest }) => {
+        Ok((Proven { wire, established, rest }, at)) => {
             wire.take_back_when_dropped();
             life.client.connected(&life.conn, &established.params);
-            life.found(&acceptors, established.incarnation);
+            life.found(&acceptors, established.incarnation, at);
             life.up_since = Some(Instant::now());
             let pulse = Some(context.heart.follow(wire.beats()));
             let pump = Pump::new(wire, Asking::new(life.conn.clone(), idle), rest, pulse);
@@ -328,16 +334,16 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
 }
 
 impl Life {
-    /// The connection leads to this process of the node.
-    fn found(&mut self, acceptors: &Acceptors, incarnation: Incarnation) {
+    /// The connection leads to this process of the node, at this address.
+    fn found(&mut self, acceptors: &Acceptors, incarnation: Incarnation, at: SocketAddr) {
         let (node, context) = (&self.client.key.node, &self.client.context);
         let (held, younger) = acceptors.namesakes.reached(node, incarnation, &self.conn);
         self.held = Some(held);
-        let Some(younger) = younger else { return };
+        let Some(Namesake { incarnation: younger, from }) = younger else { return };
         limited!(
             context.logs, Instant::now(), NAME_IN_USE, log::Level::Error, node:% = context.name, peer:% = node;
-            "two processes have this name and live: the older one, {incarnation}, is asked, and the younger one, \
-             {younger}, is turned away: give one of them another name"
+            "two processes have this name and live: the older one, {incarnation} at {at}, is asked, and the younger one, \
+             {younger}, which came from {from}, is turned away: give one of them another name"
         );
         acceptors.turn_away(node, younger);
     }
@@ -348,9 +354,6 @@ impl Life {
         self.client.ended(&self.conn, ended, since);
     }
 }
-
-/// As the peer that is turned away is told, see [`HandshakeError::reason`](farcall_proto::link::handshake::HandshakeError::reason).
-const NAME_IN_USE: &str = "name_in_use";
 
 /// The buffer of this node's connection to itself, per direction.
 const OWN_LOOPBACK_BYTES: usize = 256 * 1024;
@@ -367,8 +370,20 @@ async fn sweep(conn: &Conn) -> std::convert::Infallible {
 /// A request that comes meanwhile is looked at within this.
 const SWEEP_EVERY: Duration = Duration::from_millis(10);
 
-/// Resolves, dials and shakes hands, each within its time.
-async fn open(context: &Context, node: &NodeName) -> Result<Proven, NotSent> {
+/// Why there is no connection: what callers are told, and the word for the log.
+struct Failed {
+    failure: NotSent,
+    reason: &'static str,
+}
+
+impl From<NotSent> for Failed {
+    fn from(failure: NotSent) -> Self {
+        Self { failure, reason: "connect" }
+    }
+}
+
+/// Resolves, dials and shakes hands, each within its time. Gives also where the peer is.
+async fn open(context: &Context, node: &NodeName) -> Result<(Proven, SocketAddr), Failed> {
     let limit = context.config.connect_timeout;
     let deadline = tokio::time::Instant::now() + limit;
     let busy = || {
@@ -378,23 +393,30 @@ async fn open(context: &Context, node: &NodeName) -> Result<Proven, NotSent> {
     let _turn = tokio::time::timeout_at(deadline, context.turns.take(node)).await.map_err(|_| busy())?;
     let mut pauses = TURNED_AWAY.into_iter();
     loop {
-        let (stream, driver) = dial(context, node, deadline).await?;
+        let (stream, at, driver) = dial(context, node, deadline).await?;
         let limit = context.config.handshake_timeout;
+        let mut reason = "connect";
         let handshake = handshaking::initiate(stream, driver, context, node.clone());
         let why = match tokio::time::timeout(limit, handshake).await {
-            Ok(Ok(proven)) => return Ok(proven),
+            Ok(Ok(proven)) => return Ok((proven, at)),
             Ok(Err(error)) => match pauses.next().filter(|_| error.is_silent()) {
                 // The door of a node that is crowded was closed before anything was said.
                 Some(pause) if tokio::time::Instant::now() + pause < deadline => {
                     tokio::time::sleep(pause).await;
                     continue;
                 }
-                _ => format!("{node}: {error}"),
+                _ => {
+                    // The same word on both sides: whoever is turned away is to know that it is not its peer's fault.
+                    if error.reason() == NAME_IN_USE {
+                        reason = NAME_IN_USE;
+                    }
+                    format!("{node}: {error}")
+                }
             },
             Err(_) => format!("{node} accepted the connection and said nothing useful for {limit:?}"),
         };
         context.metrics.handshakes_failed.up();
-        return Err(NotSent::HandshakeFailed(why.into()));
+        return Err(Failed { failure: NotSent::HandshakeFailed(why.into()), reason });
     }
 }
 
@@ -407,7 +429,7 @@ async fn dial(
     context: &Context,
     node: &NodeName,
     deadline: tokio::time::Instant,
-) -> Result<(TcpStream, Driver), NotSent> {
+) -> Result<(TcpStream, SocketAddr, Driver), NotSent> {
     let mut last = String::new();
     let addresses = addresses(context, node, deadline).await?;
     let count = addresses.len();
@@ -417,7 +439,7 @@ async fn dial(
         let share = deadline.saturating_duration_since(tokio::time::Instant::now()) / left;
         let driver = address.driver().unwrap_or(context.config.driver);
         match tokio::time::timeout(share, connect(&address, driver, context)).await {
-            Ok(Ok(stream)) => return Ok((stream, driver)),
+            Ok(Ok((stream, at))) => return Ok((stream, at, driver)),
             Ok(Err(error)) => last = format!("{node} at {address}: {error}"),
             Err(_) => last = format!("{node} at {address}: no answer within {share:?}"),
         }
@@ -441,7 +463,11 @@ async fn addresses(
 }
 
 /// Connects to the first address of a host that answers. Plain TCP stays on this host unless it may leave.
-async fn connect(address: &Address, driver: Driver, context: &Context) -> io::Result<TcpStream> {
+async fn connect(
+    address: &Address,
+    driver: Driver,
+    context: &Context,
+) -> io::Result<(TcpStream, SocketAddr)> {
     let config = &context.config;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
     for socket in tokio::net::lookup_host((address.host(), address.port())).await? {
@@ -454,7 +480,7 @@ async fn connect(address: &Address, driver: Driver, context: &Context) -> io::Re
         }
         match TcpStream::connect(socket).await {
             Ok(stream) => match socket::configure(&stream, &config.tcp, config.write_stall_timeout) {
-                Ok(()) => return Ok(stream),
+                Ok(()) => return Ok((stream, socket)),
                 Err(error) => last = io::Error::other(format!("socket options: {error}")),
             },
             Err(error) => last = error,

@@ -2,10 +2,12 @@
 //!
 //! It is decided by [`farcall_proto::namesake`]; here are the connections that it is decided about.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
-use farcall_proto::namesake::{self, CameIn, Reached};
+use farcall_proto::namesake::{self, CameIn, Namesake, Reached};
 use farcall_proto::peer::{Incarnation, NodeName};
+use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use crate::conn::Conn;
@@ -17,30 +19,43 @@ pub(crate) struct Namesakes(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     decide: namesake::Namesakes,
-    up: Vec<Up>,
+    /// By the connection's number.
+    up: HashMap<u64, Up, ahash::RandomState>,
 }
 
 #[derive(Debug)]
 struct Up {
     node: NodeName,
-    incarnation: Incarnation,
     conn: Weak<Conn>,
 }
 
 impl Namesakes {
-    /// A peer has come in. False: it is to be turned away. Connections to its predecessor end.
-    pub(crate) fn came_in(&self, node: &NodeName, incarnation: Incarnation) -> bool {
+    /// A peer has come in from there. False: it is to be turned away. Connections to its predecessor end.
+    pub(crate) fn came_in(&self, node: &NodeName, incarnation: Incarnation, from: SocketAddr) -> bool {
+        // Dropped behind the lock: each may be the last reference to anything.
+        let mut conns: HashMap<u64, Arc<Conn>> = HashMap::new();
         let mut inner = self.0.lock();
-        match inner.decide.came_in(node, incarnation) {
-            CameIn::Welcome => return true,
-            CameIn::TurnAway => return false,
-            CameIn::Replaces => {}
-        }
-        let older = |up: &&Up| up.node == *node && up.incarnation != incarnation;
-        let conns: Vec<_> = inner.up.iter().filter(older).filter_map(|up| up.conn.upgrade()).collect();
+        let Inner { decide, up } = &mut *inner;
+        conns.extend(
+            up.iter()
+                .filter(|(_, up)| up.node == *node)
+                .filter_map(|(number, up)| Some((*number, up.conn.upgrade()?))),
+        );
+        // One that takes nothing new, as to a node that drains, may finish what it has.
+        conns
+            .iter()
+            .filter(|(_, conn)| conn.is_retired())
+            .for_each(|(number, _)| decide.ended(node, *number));
+        let decided = decide.came_in(node, incarnation, from);
         drop(inner);
-        conns.iter().for_each(|conn| conn.supersede());
-        true
+        match decided {
+            CameIn::Welcome => true,
+            CameIn::TurnAway => false,
+            CameIn::Replaces(lost) => {
+                lost.iter().filter_map(|number| conns.get(number)).for_each(|conn| conn.supersede());
+                true
+            }
+        }
     }
 
     /// A connection is up, until what is given is dropped; and who is its younger namesake, if one has shown itself.
@@ -49,15 +64,14 @@ impl Namesakes {
         node: &NodeName,
         incarnation: Incarnation,
         conn: &Arc<Conn>,
-    ) -> (Held, Option<Incarnation>) {
-        let mut inner = self.0.lock();
-        let conn = Arc::downgrade(conn);
-        inner.up.push(Up { node: node.clone(), incarnation, conn: conn.clone() });
-        let younger = match inner.decide.reached(node, incarnation) {
+    ) -> (Held, Option<Namesake>) {
+        let (mut inner, number) = (self.0.lock(), conn.epoch());
+        inner.up.insert(number, Up { node: node.clone(), conn: Arc::downgrade(conn) });
+        let younger = match inner.decide.reached(node, number, incarnation) {
             Reached::Node => None,
             Reached::Beside(younger) => Some(younger),
         };
-        (Held { of: self.clone(), node: node.clone(), incarnation, conn }, younger)
+        (Held { of: self.clone(), node: node.clone(), number }, younger)
     }
 
     /// Those that are turned away.
@@ -71,16 +85,13 @@ impl Namesakes {
 pub(crate) struct Held {
     of: Arc<Namesakes>,
     node: NodeName,
-    incarnation: Incarnation,
-    conn: Weak<Conn>,
+    number: u64,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         let mut inner = self.of.0.lock();
-        if let Some(at) = inner.up.iter().position(|up| up.conn.ptr_eq(&self.conn)) {
-            inner.up.swap_remove(at);
-        }
-        inner.decide.ended(&self.node, self.incarnation);
+        inner.up.remove(&self.number);
+        inner.decide.ended(&self.node, self.number);
     }
 }

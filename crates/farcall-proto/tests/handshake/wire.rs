@@ -1,6 +1,7 @@
 //! The bytes: what each message looks like, and that nothing but those bytes goes through.
 
-use farcall_proto::link::handshake::{Extensions, PreAuthFramer, PreAuthLimits, Step};
+use farcall_proto::identity::CertificateNames;
+use farcall_proto::link::handshake::{Admission, Extensions, PreAuthFramer, PreAuthLimits, Step};
 use farcall_proto::peer::{Incarnation, NodeName};
 use proptest::prelude::*;
 
@@ -23,6 +24,31 @@ fn a_decline_has_these_bytes() {
     dialler.want = name("gamma@10.0.0.3");
     let outcome = converse(&dialler, &beta());
     assert_eq!(hex(&outcome.from_responder[1]), GOLDEN_DECLINE);
+}
+
+#[test]
+fn every_reason_to_decline_has_its_byte() {
+    let declined = |change: &dyn Fn(&mut Side)| {
+        let mut acceptor = beta();
+        change(&mut acceptor);
+        let outcome = converse(&alpha(), &acceptor);
+        let wire = &outcome.from_responder[1];
+        (wire[..4].to_vec(), wire[4], wire[5], outcome.initiator.reason())
+    };
+    let bytes = |reason: u8, word| (vec![34, 0, 0, 0], 7, reason, word);
+    assert_eq!(declined(&|side| side.local.name = name("gamma@10.0.0.3")), bytes(0, "declined"));
+    assert_eq!(declined(&|side| side.admission = Admission::Busy), bytes(1, "declined"));
+    assert_eq!(declined(&|side| side.admission = Admission::Draining), bytes(2, "declined"));
+    assert_eq!(declined(&|side| side.certificate = Some(CertificateNames::default())), bytes(3, "declined"));
+    let twin = (name(ALPHA), alpha().local.incarnation);
+    assert_eq!(declined(&|side| side.namesakes = vec![twin.clone()]), bytes(4, "name_in_use"));
+}
+
+#[test]
+fn a_decline_because_of_the_name_has_these_bytes() {
+    let mut acceptor = beta();
+    acceptor.namesakes = vec![(name(ALPHA), alpha().local.incarnation)];
+    assert_eq!(hex(&converse(&alpha(), &acceptor).from_responder[1]), GOLDEN_NAME_IN_USE);
 }
 
 #[test]
@@ -220,3 +246,5 @@ const GOLDEN: [&str; MESSAGES] = [
     "2100000005448046fc1bc1e61fdf5904a8bb5a125457000d2c6b7c4de54df22c058645117e",
 ];
 const GOLDEN_DECLINE: &str = "220000000700974aa6fd4a3100c49754341314a2e7f5ab109d28969a5aa5ca9a7928cb6736d5";
+const GOLDEN_NAME_IN_USE: &str =
+    "22000000070459b47bc440c73a8bcc6444eb34f729f866a6f6ae0d0013c0726757ffec900df9";

@@ -166,6 +166,13 @@ pub struct Sever {
     pub from: String,
 }
 
+/// Calls another node; asked of its function `ask`. Gives what went wrong, in words, or nothing.
+#[farcall::message(result = String)]
+#[derive(Debug)]
+pub struct Ask {
+    pub to: String,
+}
+
 /// Offers casts to another node, one right after the other; asked of its function `offer`.
 #[farcall::message(result = Offered)]
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use farcall::prelude::*;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::actors::{Counter, Health, HowAreYou, Offer, Offered, Sever};
+use crate::actors::{Ask, Counter, Health, HowAreYou, Offer, Offered, Sever, Total};
 use crate::fixture::{QUICK, cookie, driver};
 use crate::pki::{authority, pass_on};
 
@@ -191,6 +191,8 @@ async fn run_peer(settings: &str) {
     })
     .unwrap();
     let own = node.clone();
+    node.serve("ask", move |ask: Ask| ask_other(own.clone(), ask)).unwrap();
+    let own = node.clone();
     node.serve("offer", move |offered: Offer| std::future::ready(offer(&own, &offered))).unwrap();
 
     let address = node.listening_on()[0];
@@ -210,6 +212,14 @@ fn health(node: &Node) -> Health {
         protocol_errors: metrics.protocol_errors,
         delivered: metrics.delivered,
         resident_bytes: resident_bytes(),
+    }
+}
+
+async fn ask_other(node: Node, ask: Ask) -> String {
+    let to: Target = ask.to.parse().unwrap();
+    match node.call(&to, "counter", Total).await {
+        Ok(_) => String::new(),
+        Err(error) => format!("{:?}: {error}", error.class()),
     }
 }
 

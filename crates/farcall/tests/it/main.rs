@@ -24,7 +24,10 @@ mod heartbeat;
 mod k_cases;
 mod keys;
 mod local;
+#[path = "../support/log_lines.rs"]
+mod log_lines;
 mod many;
+mod namesakes;
 mod one_at_a_time;
 mod payloads;
 #[path = "../support/pki.rs"]

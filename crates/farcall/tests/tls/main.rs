@@ -16,6 +16,7 @@ mod downgrade;
 mod drivers;
 mod fixture;
 mod identity;
+#[path = "../support/log_lines.rs"]
 mod log_lines;
 mod pem_files;
 #[path = "../support/pki.rs"]

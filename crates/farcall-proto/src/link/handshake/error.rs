@@ -10,6 +10,9 @@ use super::messages::DeclineReason;
 use crate::identity::CertificateNames;
 use crate::peer::NodeName;
 
+/// The [`reason`](HandshakeError::reason) of both sides where another process has the name of the one that dials.
+pub const NAME_IN_USE: &str = "name_in_use";
+
 /// Why a handshake ended. No variant carries a secret or bytes that a stranger chose; names are validated ones of
 /// peers that have proved themselves.
 ///
@@ -134,7 +137,7 @@ impl HandshakeError {
             Self::WrongName { .. } => "wrong_name",
             Self::WrongCertificate { .. } => "wrong_certificate",
             Self::NotAdmitted { reason: DeclineReason::NameInUse, .. }
-            | Self::Declined { reason: DeclineReason::NameInUse } => "name_in_use",
+            | Self::Declined { reason: DeclineReason::NameInUse } => NAME_IN_USE,
             Self::NotAdmitted { .. } => "not_admitted",
             Self::Declined { .. } => "declined",
         }

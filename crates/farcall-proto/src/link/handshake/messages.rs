@@ -130,7 +130,7 @@ pub enum DeclineReason {
     Draining,
     /// The initiator's certificate is not for the name it gave.
     WrongCertificate,
-    /// An older process has the initiator's name, and lives.
+    /// Another process has the initiator's name, and lives.
     NameInUse,
 }
 
@@ -141,7 +141,7 @@ impl fmt::Display for DeclineReason {
             Self::Busy => "busy",
             Self::Draining => "draining",
             Self::WrongCertificate => "the certificate is not for the name of the node that showed it",
-            Self::NameInUse => "an older process has the same name, and lives",
+            Self::NameInUse => "another live process has the same name",
         })
     }
 }

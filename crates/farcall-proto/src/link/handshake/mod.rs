@@ -33,7 +33,7 @@ mod responder;
 use std::ops::RangeInclusive;
 
 pub use cookie::{Cookie, CookieError, KeyId, Keyring, KeyringError};
-pub use error::{HandshakeError, KeyIds};
+pub use error::{HandshakeError, KeyIds, NAME_IN_USE};
 pub use framer::{PreAuthFramer, PreAuthLimits};
 pub use initiator::Initiator;
 pub use keys::ChannelBinding;
