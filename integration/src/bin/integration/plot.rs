@@ -18,7 +18,7 @@ pub(crate) struct Band {
 const WIDTH: f64 = 1200.0;
 const LEFT: f64 = 60.0;
 const RIGHT: f64 = 110.0;
-const TOP: f64 = 110.0;
+const TOP: f64 = 128.0;
 const HEIGHT: f64 = 150.0;
 const GAP: f64 = 45.0;
 
@@ -48,7 +48,7 @@ pub(crate) fn svg(title: &str, panels: &[Panel], bands: &[Band]) -> String {
             (to - from).max(1.0),
             bottom - TOP,
             from + 4.0,
-            TOP - 4.0,
+            TOP - 22.0,
             escape(&band.text)
         );
     }
