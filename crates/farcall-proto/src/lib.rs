@@ -7,6 +7,7 @@
 //! - [`peer`]: names of nodes, and targets with an optional key.
 //! - [`identity`]: which node a certificate speaks for.
 //! - [`gate`]: which strangers are let in.
+//! - [`cluster`]: who is there, and who is told when something ends.
 //! - [`failure`]: what can become of a request, in four classes.
 //! - [`link`]: one connection. Its [`frame`](link::frame) module is the protocol reference, and
 //!   [`handshake`](link::handshake) is what stands before it.
@@ -45,6 +46,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod cluster;
 pub mod failure;
 pub mod gate;
 pub mod identity;

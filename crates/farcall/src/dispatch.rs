@@ -329,7 +329,7 @@ impl Side for Dispatch {
                 return Ok(Progress::Paused(Some(now + patience)));
             }
             self.crowded = pressure == Admission::Stuck;
-            let (slice, woken) = (&mut self.slice, &mut self.woken);
+            let (slice, woken, mut drains) = (&mut self.slice, &mut self.woken, false);
             let result = self.port.pump(|link, sleeping, last_used| {
                 if !link.wants_read() {
                     // Answers pile up: the writer wakes this pump anyway, when it gets rid of some.
@@ -338,6 +338,7 @@ impl Side for Dispatch {
                 }
                 link.handle_data(buffer, SLICE_FRAMES, SLICE_BYTES, slice)?;
                 link.poll_woken(woken);
+                drains = link.peer_drains();
                 if !slice.items.is_empty() {
                     *last_used = now;
                 }
@@ -346,6 +347,9 @@ impl Side for Dispatch {
             self.woken.drain(..).for_each(Waker::wake);
             if !result.map_err(LossCause::Protocol)? {
                 return Ok(Progress::Paused(None));
+            }
+            if drains && let Some(linked) = self.port.linked() {
+                linked.draining();
             }
             self.chunk = std::mem::take(&mut self.slice.chunk);
             self.pending = std::mem::take(&mut self.slice.items).into_iter();

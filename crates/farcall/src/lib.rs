@@ -99,6 +99,7 @@ mod batch;
 mod context;
 mod handshaking;
 mod held;
+mod members;
 mod port;
 mod registry;
 mod tls;
@@ -117,6 +118,8 @@ mod door;
 mod listener;
 // Layer 4: the verbs.
 pub mod rpc;
+// Layer 5: what nodes know of each other.
+pub mod cluster;
 // Layer 6: the whole public face.
 mod node;
 

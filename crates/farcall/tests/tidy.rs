@@ -45,6 +45,7 @@ const LAYERS: &[(u32, &[&str])] = &[
             "turns",
             "backlog",
             "registry",
+            "members",
             "context",
             "port",
             "answer",
@@ -57,6 +58,7 @@ const LAYERS: &[(u32, &[&str])] = &[
     (2, &["conn", "namesakes", "dispatch", "acceptor", "client"]),
     (3, &["dispatcher", "door", "listener"]),
     (4, &["rpc"]),
+    (5, &["cluster"]),
     (6, &["node"]),
 ];
 

@@ -73,6 +73,7 @@ const KEYS: &[KeyDoc] = &[
     // Who and where.
     key("name", Text, "unset", "the node's name, name@host; needed to start unless the builder gives it"),
     key("cluster", Text, "farcall", "nodes of clusters with different names refuse each other"),
+    key("hidden", Switch, "false", "peers leave it out of what is meant for all nodes; by its name it is reached"),
     key("cookie_file", Text, "unset", "the file with the cookie; unset takes the one in the user's configuration folder"),
     key("driver", Text, "tcp", "how nodes are dialled whose address does not say, and which listener is on by itself: tcp or tls"),
     key("tcp.listen", Text, "auto", "where to accept connections without TLS: auto (host of name, tcp.port; only if driver is tcp), off, or a list of IP:port"),

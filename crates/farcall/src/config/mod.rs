@@ -63,6 +63,8 @@ pub struct Config {
     pub name: Option<NodeName>,
     /// Nodes of clusters with different names refuse each other.
     pub cluster: String,
+    /// Stays out of what is meant for all nodes (Erlang's hidden nodes): a peer lists and reaches it only by its name.
+    pub hidden: bool,
     /// The file that holds the cookie; `None` takes the one in the user's configuration folder.
     pub cookie_file: Option<PathBuf>,
     /// How nodes are dialled whose address does not say.
@@ -186,6 +188,7 @@ impl Default for Config {
         Self {
             name: None,
             cluster: "farcall".to_owned(),
+            hidden: false,
             cookie_file: None,
             driver: Driver::Tcp,
             allow_plaintext: false,

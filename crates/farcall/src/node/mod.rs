@@ -6,6 +6,7 @@ mod function;
 mod guard;
 mod layout;
 mod own;
+mod peers;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -343,7 +344,8 @@ impl Node {
 
     // ----- nodes -----
 
-    /// Nodes with a living outgoing connection, sorted, each once, without this node.
+    /// Nodes with a living outgoing connection, sorted, each once, without this node and hidden ones. Others are found
+    /// with [`nodes_that`](Node::nodes_that).
     pub fn nodes(&self) -> Vec<NodeName> {
         self.0.caller.clients.nodes()
     }
@@ -547,7 +549,7 @@ impl Node {
             // A peer says goodbye too, when all it sent was answered or refused. One that does not is not waited for.
             let left = ports.is_empty() || now.saturating_duration_since(busy_at) >= GOODBYE_WITHIN;
             let conns = self.0.caller.clients.conns();
-            conns.iter().for_each(|conn| conn.begin_close("this node is draining"));
+            conns.iter().for_each(|conn| conn.drain("this node is draining"));
             if left && conns.is_empty() {
                 break true;
             }

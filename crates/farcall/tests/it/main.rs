@@ -28,6 +28,7 @@ mod local;
 mod log_lines;
 mod many;
 mod namesakes;
+mod nodes;
 mod one_at_a_time;
 mod payloads;
 #[path = "../support/pki.rs"]
