@@ -15,7 +15,7 @@ use farcall_proto::link::outbox::Body;
 use farcall_proto::link::{Inbound, Loan, LossCause, Outgoing, Payload, Request, RequestKind, Slice};
 
 use crate::backlog::{Admission, Coming};
-use crate::batch::{Batch, Item, ItemPayload, Want};
+use crate::batch::{Item, ItemPayload, Requests, Want};
 use crate::context::Context;
 use crate::logging::Foreign;
 use crate::port::AnswerPort;
@@ -285,10 +285,10 @@ impl Dispatch {
             let registration = &handler.registration;
             registration.backlog.count_in(items.len(), bytes, self.received_at);
             self.port.backlog().count_in(items.len(), bytes, self.received_at);
-            let batch = Batch::new(self.port.clone(), registration.backlog.clone(), chunk, items);
+            let batch = Requests::new(self.port.clone(), registration.backlog.clone(), chunk, items);
             // `do_send` ignores the mailbox's capacity on purpose: the backlog has admitted every item of it.
             // If the actor is gone meanwhile, the batch's drop answers for each item.
-            registration.recipient.do_send(batch);
+            registration.recipient.do_send(batch.into());
         }
     }
 }

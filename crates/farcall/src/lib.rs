@@ -100,6 +100,7 @@ mod context;
 mod handshaking;
 mod held;
 mod members;
+mod order;
 mod port;
 mod registry;
 mod tls;

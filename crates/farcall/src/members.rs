@@ -134,6 +134,8 @@ impl Linked {
     /// It has ended. Only the first word counts.
     pub(crate) fn ended(&self, reason: NodeDown) {
         self.members.tell(|known, tell| {
+            let name = &self.peer.name;
+            let reason = if known.is_draining(name) { NodeDown::Shutdown } else { reason };
             if let Some(listener) = self.members.listener.get() {
                 listener.link_ended(self.link, reason);
             }

@@ -49,6 +49,7 @@ const LAYERS: &[(u32, &[&str])] = &[
             "context",
             "port",
             "answer",
+            "order",
             "held",
             "batch",
             "handshaking",

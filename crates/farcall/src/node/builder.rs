@@ -15,6 +15,7 @@ use super::{Inner, Node, watch};
 use crate::acceptor::{Acceptors, Stop};
 use crate::access::AccessList;
 use crate::batch::RemoteActor;
+use crate::cluster::Cluster;
 use crate::config::{Config, ConfigError, Listen, ListenOn};
 use crate::context::{Context, Cookies};
 use crate::cookie::{CookieFile, CookieFileError};
@@ -241,7 +242,8 @@ impl NodeBuilder {
         let caller = Arc::new(Caller { context: context.clone(), clients });
         let weak: std::sync::Weak<Caller> = Arc::downgrade(&caller);
         context.set_binding(weak);
-        let node = Node(Arc::new(Inner { caller, acceptors, listeners: Mutex::new(opened.keep()) }));
+        let cluster = Cluster::new(caller.clone(), actix_rt::Arbiter::current());
+        let node = Node(Arc::new(Inner { caller, cluster, acceptors, listeners: Mutex::new(opened.keep()) }));
         let own = Own::new(node.clone()).start();
         let messages = Own::entries().iter().map(crate::batch::Entry::info).collect();
         context.registry.insert(RESERVED, messages, own.recipient())?;

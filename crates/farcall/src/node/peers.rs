@@ -1,9 +1,12 @@
 //! The part of a node's face that is about other nodes: who is there, who comes and who goes.
 
+use actix::Recipient;
 use farcall_proto::peer::{NodeName, Target};
 
 use super::Node;
-use crate::cluster::{NodeEvents, NodeFilter, NodeMonitor, Peer};
+use crate::cluster::{
+    Down, Exit, LinkError, Monitor, MonitorId, NodeEvents, NodeFilter, NodeMonitor, Peer, TooMany,
+};
 use crate::error::CallError;
 
 impl Node {
@@ -59,5 +62,65 @@ impl Node {
     /// It watches from this call on, and looks when it is polled.
     pub fn monitor_node(&self, name: &NodeName) -> NodeMonitor {
         NodeMonitor::new(&self.0.caller, name)
+    }
+
+    // ----- monitors and links -----
+
+    /// Watches a named actor, on any node: what is given resolves once, when the actor has ended, or never was there, or
+    /// its node cannot be reached any more (`erlang:monitor`). Connects if need be; dropping it ends the monitor.
+    ///
+    /// # Errors
+    /// [`TooMany`]: this node has `monitors_max` monitors.
+    pub fn monitor(&self, target: &Target, actor: &str) -> Result<Monitor, TooMany> {
+        self.0.cluster.monitor(target, actor)
+    }
+
+    /// As [`Node::monitor`]; the [`Down`] is sent to this actor. End it with [`demonitor`](Node::demonitor).
+    ///
+    /// # Errors
+    /// As [`Node::monitor`].
+    pub fn monitor_for(
+        &self,
+        target: &Target,
+        actor: &str,
+        watcher: Recipient<Down>,
+    ) -> Result<MonitorId, TooMany> {
+        self.0.cluster.monitor_for(target, actor, watcher)
+    }
+
+    /// Ends a monitor of [`monitor_for`](Node::monitor_for): nothing is sent after this returns true. False if it has
+    /// ended, and its [`Down`] is on its way or was delivered.
+    pub fn demonitor(&self, monitor: MonitorId) -> bool {
+        self.0.cluster.demonitor(monitor)
+    }
+
+    /// Links an actor of this node, by its name, with one on any node (`erlang:link`). When one of the two ends, the other
+    /// one is stopped, or told if it [traps exits](Node::trap_exits). One that gave its name back
+    /// ([`Normal`](crate::cluster::DownReason::Normal)) stops nobody. A lost connection ends links as it ends monitors, on
+    /// both sides. Two that are linked stay linked once.
+    ///
+    /// # Errors
+    /// [`LinkError`]: there is no such actor here, or there are too many links.
+    pub fn link(&self, own: &str, target: &Target, other: &str) -> Result<(), LinkError> {
+        self.0.cluster.link(own, target, other)
+    }
+
+    /// Ends a link, whichever side began it; false if there was none.
+    pub fn unlink(&self, own: &str, target: &Target, other: &str) -> bool {
+        self.0.cluster.unlink(own, target, other)
+    }
+
+    /// An actor of this node is told of exits of those it is linked to, and not stopped
+    /// (`process_flag(trap_exit, true)`). It holds as long as the actor has its name.
+    ///
+    /// # Errors
+    /// [`LinkError::NoSuchActor`].
+    pub fn trap_exits(&self, own: &str, to: Recipient<Exit>) -> Result<(), LinkError> {
+        self.0.cluster.trap_exits(own, to)
+    }
+
+    /// How many monitors this node has, and how many monitors and links it keeps for its actors (limit `monitors_max`).
+    pub fn monitors(&self) -> (usize, usize) {
+        self.0.cluster.watchers()
     }
 }

@@ -27,6 +27,7 @@ mod local;
 #[path = "../support/log_lines.rs"]
 mod log_lines;
 mod many;
+mod monitors;
 mod namesakes;
 mod nodes;
 mod one_at_a_time;
