@@ -279,6 +279,27 @@ impl<T> Signals<T> {
         Ok(monitor)
     }
 
+    /// As [`Signals::monitor`], where the far end is told of it in another way. None if the channel is gone.
+    ///
+    /// # Errors
+    /// [`TooMany`]: nothing has changed.
+    pub fn expect(
+        &mut self,
+        channel: ChannelId,
+        actor: &str,
+        token: T,
+    ) -> Result<Option<MonitorId>, TooMany> {
+        if self.asked.len() >= self.limits.monitors_max {
+            return Err(TooMany { limit: self.limits.monitors_max });
+        }
+        let Some(known) = self.channels.get_mut(&channel) else { return Ok(None) };
+        self.next += 1;
+        let monitor = MonitorId(self.next);
+        known.asked.insert(monitor);
+        self.asked.insert(monitor, Asked { channel, actor: actor.to_owned(), token, said: true });
+        Ok(Some(monitor))
+    }
+
     /// Watches no longer; gives the watcher back, if it was not told yet.
     pub fn demonitor(&mut self, monitor: MonitorId, out: &mut Vec<Output<T>>) -> Option<T> {
         let asked = self.asked.remove(&monitor)?;

@@ -4,16 +4,21 @@
 //! others because somebody else did.
 
 mod attending;
+mod factories;
 mod monitors;
 mod nodes;
 mod sessions;
+mod spawning;
 mod wire;
 
 pub(crate) use attending::{answer, told};
+pub use factories::SpawnRefused;
+pub(crate) use factories::{Factory, Spawn, Spawning};
 pub use farcall_proto::cluster::members::{NodeDown, NodeEvent, Peer};
 pub use farcall_proto::cluster::signals::{DownReason, MonitorId, TooMany};
 pub use monitors::{Down, Exit, LinkError, Monitor};
 pub(crate) use nodes::chosen;
 pub use nodes::{Lagged, NodeEvents, NodeFilter, NodeMonitor};
 pub(crate) use sessions::Cluster;
+pub use spawning::{SpawnError, SpawnRemote, Spawned};
 pub(crate) use wire::{Attend, Tell};

@@ -112,6 +112,10 @@ impl Drop for Guard {
 }
 
 impl Monitor {
+    pub(super) fn id(&self) -> Option<MonitorId> {
+        self.guard.as_ref().map(|guard| guard.id)
+    }
+
     pub(super) fn new(
         cluster: Weak<Cluster>,
         id: MonitorId,

@@ -4,6 +4,7 @@
 //! Whatever it decides is done in that order: watchers are told under the lock, and what could call back is done after it.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use actix::Recipient;
@@ -12,12 +13,14 @@ use farcall_proto::cluster::members::{LinkId, NodeDown, NodeEvent, Peer};
 use farcall_proto::cluster::signals::{
     ActorId, ChannelId, DownReason, Lookup, MonitorId, Notice, Output, SignalLimits, Signals, TooMany,
 };
+use farcall_proto::cluster::spawns::Spawns;
 use farcall_proto::peer::{NodeName, Target};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::attending;
+use super::factories::Factory;
 use super::monitors::{Down, Exit, LinkError, Monitor, ToWhom, Watcher};
 use super::wire::NOTICES_PER_BATCH;
 use crate::batch::Batch;
@@ -31,10 +34,12 @@ pub(crate) struct Cluster {
     own: Weak<Cluster>,
     pub(super) caller: Arc<Caller>,
     arbiter: ArbiterHandle,
-    inner: Mutex<Inner>,
+    /// Requests for actors on other nodes.
+    tokens: AtomicU64,
+    pub(super) inner: Mutex<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     node: NodeName,
     signals: Signals<Watcher>,
     sessions: HashMap<ChannelId, Session, ahash::RandomState>,
@@ -43,10 +48,12 @@ struct Inner {
     /// Those that peers began, by their connection and their own number.
     answered: HashMap<(LinkId, u64), ChannelId, ahash::RandomState>,
     /// Actors that somebody watches.
-    watched: HashMap<ActorId, Watched, ahash::RandomState>,
+    pub(super) watched: HashMap<ActorId, Watched, ahash::RandomState>,
     traps: HashMap<ActorId, Recipient<Exit>, ahash::RandomState>,
     /// Sessions that have ended and are still spoken of.
     gone: Vec<ChannelId>,
+    pub(super) factories: HashMap<Box<str>, Arc<Factory>, ahash::RandomState>,
+    pub(super) spawns: Spawns,
     last: u64,
 }
 
@@ -56,18 +63,25 @@ struct Session {
     link: Option<LinkId>,
     /// Of whoever sends what is to be said.
     speak: Arc<Notify>,
+    /// Told when its connection is known, or it has ended.
+    opened: Arc<Notify>,
     key: Option<(LinkId, u64)>,
 }
 
-struct Watched {
+pub(super) struct Watched {
     name: Arc<str>,
-    recipient: Recipient<Batch>,
+    pub(super) recipient: Recipient<Batch>,
     /// Dropped, the actor need not say when it ends.
     _release: oneshot::Sender<Released>,
 }
 
 /// What is asked of an actor after the lock.
-type After = (Recipient<Batch>, Order);
+pub(super) type After = (Recipient<Batch>, Order);
+
+/// One that has ended meanwhile drops the order, and so says that it has ended.
+pub(super) fn obey((recipient, order): After) {
+    recipient.do_send(order.into());
+}
 
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -88,10 +102,17 @@ impl Cluster {
             watched: HashMap::default(),
             traps: HashMap::default(),
             gone: Vec::new(),
+            factories: HashMap::default(),
+            spawns: Spawns::default(),
             last: 0,
         };
-        let cluster =
-            Arc::new_cyclic(|own| Self { own: own.clone(), caller, arbiter, inner: Mutex::new(inner) });
+        let cluster = Arc::new_cyclic(|own| Self {
+            own: own.clone(),
+            caller,
+            arbiter,
+            tokens: AtomicU64::new(0),
+            inner: Mutex::new(inner),
+        });
         let context = &cluster.caller.context;
         context.members.set_listener(Arc::new(Ear(cluster.own.clone())));
         let weak = cluster.own.clone();
@@ -176,6 +197,40 @@ impl Cluster {
         self.inner.lock().signals.len()
     }
 
+    /// The number of the next request for an actor.
+    pub(super) fn next_token(&self) -> u64 {
+        self.tokens.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A session with a node whose connection is known. None if there can be none.
+    pub(super) async fn ready(&self, node: &NodeName) -> Option<ChannelId> {
+        let channel = self.channel_to(node);
+        loop {
+            let opened = self.inner.lock().sessions.get(&channel)?.opened.clone();
+            let opened = opened.notified();
+            futures::pin_mut!(opened);
+            opened.as_mut().enable();
+            if self.inner.lock().sessions.get(&channel)?.link.is_some() {
+                return Some(channel);
+            }
+            opened.await;
+        }
+    }
+
+    /// A monitor that the far end is told of in another way.
+    pub(super) fn expect(
+        &self,
+        channel: ChannelId,
+        target: &Target,
+        actor: &str,
+    ) -> Result<Option<Monitor>, TooMany> {
+        let (sender, receiver) = oneshot::channel();
+        let down = down_of(target, actor);
+        let watcher = Watcher { down: Box::new(down.clone()), to: ToWhom::Waiting(sender) };
+        let id = self.act(None, |inner, _, _| inner.signals.expect(channel, actor, watcher))?;
+        Ok(id.map(|id| Monitor::new(self.own.clone(), id, receiver, down)))
+    }
+
     /// The way to a node: a session that is there, or one that begins now.
     fn channel_to(&self, node: &NodeName) -> ChannelId {
         if *node == self.caller.context.name {
@@ -229,6 +284,7 @@ impl Cluster {
     pub(super) fn attending(&self, channel: ChannelId, link: LinkId) {
         if let Some(session) = self.inner.lock().sessions.get_mut(&channel) {
             session.link = Some(link);
+            session.opened.notify_waiters();
         }
     }
 
@@ -269,6 +325,7 @@ impl Cluster {
     fn actor_ended(&self, actor: ActorId, reason: DownReason) {
         self.act(None, |inner, _, out| {
             inner.traps.remove(&actor);
+            inner.spawns.ended(actor);
             inner.signals.actor_ended(actor, reason, out);
         });
         // Its guard is dropped outside of the lock.
@@ -277,7 +334,7 @@ impl Cluster {
     }
 
     /// Changes something, and does what follows. Names are looked up as `peer` may see them; none is this node itself.
-    fn act<R>(
+    pub(super) fn act<R>(
         &self,
         peer: Option<&NodeName>,
         change: impl FnOnce(&mut Inner, Lookup<'_>, &mut Vec<Output<Watcher>>) -> R,
@@ -299,7 +356,7 @@ impl Cluster {
                 match output {
                     Output::Watch(actor) => {
                         let found = found.borrow().get(&actor).cloned();
-                        after.extend(found.map(|found| self.watch_end(&mut inner, actor, &found)));
+                        after.extend(found.and_then(|found| self.watch_end(&mut inner, actor, &found)));
                     }
                     output => after.extend(inner.follow(output, &mut out)),
                 }
@@ -308,13 +365,15 @@ impl Cluster {
         let gone = std::mem::take(&mut inner.gone);
         gone.iter().for_each(|channel| drop(inner.sessions.remove(channel)));
         drop(inner);
-        // One that has ended meanwhile drops the order, and so says that it has ended.
-        after.into_iter().for_each(|(recipient, order)| recipient.do_send(order.into()));
+        after.into_iter().for_each(obey);
         result
     }
 
-    /// Asks an actor to say when it ends.
-    fn watch_end(&self, inner: &mut Inner, actor: ActorId, found: &Registration) -> After {
+    /// Asks an actor to say when it ends, once.
+    pub(super) fn watch_end(&self, inner: &mut Inner, actor: ActorId, found: &Registration) -> Option<After> {
+        if inner.watched.contains_key(&actor) {
+            return None;
+        }
         let (release, released) = oneshot::channel();
         let recipient = found.recipient.clone();
         inner.watched.insert(
@@ -329,7 +388,7 @@ impl Cluster {
                 cluster.actor_ended(actor, reason);
             }
         });
-        (recipient, Order::Watch(guard, released))
+        Some((recipient, Order::Watch(guard, released)))
     }
 }
 
@@ -344,7 +403,8 @@ impl Inner {
         let channel = ChannelId(self.last);
         let speak = Arc::new(Notify::new());
         self.signals.channel_up(channel);
-        self.sessions.insert(channel, Session { node, link, speak: speak.clone(), key });
+        self.sessions
+            .insert(channel, Session { node, link, speak: speak.clone(), opened: Arc::default(), key });
         (channel, speak)
     }
 
@@ -357,6 +417,7 @@ impl Inner {
             self.answered.remove(&key);
         }
         session.speak.notify_one();
+        session.opened.notify_waiters();
         self.signals.channel_down(channel, reason, out);
         self.gone.push(channel);
     }
@@ -427,5 +488,8 @@ impl Listener for Ear {
         // One without a connection is about to lead to the next start of the node.
         let its = |session: &Session| session.node == *name && session.link.is_some();
         cluster.act(None, |inner, _, out| inner.end_those(its, reason, out));
+        if let NodeEvent::Down(peer, _) = event {
+            cluster.parent_gone(peer);
+        }
     }
 }

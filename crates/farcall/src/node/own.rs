@@ -8,7 +8,7 @@ use actix::{Actor, Context, Handler, ResponseFuture};
 use super::Node;
 use super::describe::{NodeDescription, actors};
 use crate::batch::{Batch, Entry, RemoteActor};
-use crate::cluster::{self, Attend, Tell};
+use crate::cluster::{self, Attend, Spawn, Spawning, Tell};
 use crate::members::Linked;
 use crate::port::AnswerPort;
 
@@ -60,6 +60,7 @@ impl RemoteActor for Own {
             Entry::new::<WaitFor>(),
             Entry::new::<Attend>(),
             Entry::new::<Tell>(),
+            Entry::new::<Spawn>(),
         ];
         ENTRIES
     }
@@ -117,5 +118,14 @@ impl Handler<Tell> for Own {
 
     fn handle(&mut self, tell: Tell, _: &mut Context<Self>) -> bool {
         cluster::told(&self.node.0.cluster, self.linked(), &tell)
+    }
+}
+
+impl Handler<Spawn> for Own {
+    type Result = actix::MessageResult<Spawn>;
+
+    fn handle(&mut self, spawn: Spawn, _: &mut Context<Self>) -> Self::Result {
+        let started: Spawning = self.node.0.cluster.spawn(self.linked(), &spawn);
+        actix::MessageResult(started)
     }
 }

@@ -1,13 +1,18 @@
 //! The part of a node's face that is about other nodes: who is there, who comes and who goes.
 
-use actix::Recipient;
+use std::marker::PhantomData;
+
+use actix::{Addr, Recipient};
 use farcall_proto::peer::{NodeName, Target};
 
 use super::Node;
+use crate::batch::RemoteActor;
 use crate::cluster::{
-    Down, Exit, LinkError, Monitor, MonitorId, NodeEvents, NodeFilter, NodeMonitor, Peer, TooMany,
+    Down, Exit, Factory, LinkError, Monitor, MonitorId, NodeEvents, NodeFilter, NodeMonitor, Peer,
+    SpawnRemote, TooMany,
 };
 use crate::error::CallError;
+use crate::message::{Schema, Value};
 
 impl Node {
     /// Connects to a node if it is not connected, and gives which start of it is there (`net_kernel:connect_node`).
@@ -122,5 +127,51 @@ impl Node {
     /// How many monitors this node has, and how many monitors and links it keeps for its actors (limit `monitors_max`).
     pub fn monitors(&self) -> (usize, usize) {
         self.0.cluster.watchers()
+    }
+
+    // ----- actors on other nodes -----
+
+    /// Peers that the access list lets reach this name may have actors started here:
+    /// `node.factory("worker", |args: Args| Worker::new(args).start())`. The function runs on the node's arbiter and gives
+    /// an actor on any. A factory of the same name is replaced.
+    pub fn factory<A, Args, F>(&self, name: &str, make: F)
+    where
+        A: RemoteActor,
+        Args: Value + Schema,
+        F: Fn(Args) -> Addr<A> + Send + Sync + 'static,
+    {
+        self.0.cluster.add_factory(name, Factory::new(make));
+    }
+
+    /// Takes a factory out; actors that it has made go on. False if there is none of this name.
+    pub fn remove_factory(&self, name: &str) -> bool {
+        self.0.cluster.remove_factory(name)
+    }
+
+    /// Starts an actor on a node, with a factory there: `node.spawn_remote::<Worker, _>(&beta, "worker", args).await?`.
+    ///
+    /// Options before the `.await`: [`name`](SpawnRemote::name), [`monitor`](SpawnRemote::monitor),
+    /// [`link`](SpawnRemote::link), [`detached`](SpawnRemote::detached), [`timeout`](SpawnRemote::timeout). If a
+    /// connection is lost meanwhile the request is made again, and starts one actor at most. The actor stops when this
+    /// node goes, as far as the other one can tell, unless it is detached.
+    ///
+    /// # Errors
+    /// [`SpawnError`](crate::cluster::SpawnError).
+    ///
+    /// # Cancel safety
+    /// See [`SpawnRemote`].
+    pub fn spawn_remote<'a, A, Args>(
+        &'a self,
+        target: &'a Target,
+        factory: &'a str,
+        args: Args,
+    ) -> SpawnRemote<'a, A, Args>
+    where
+        A: RemoteActor,
+        Args: Value + Schema,
+    {
+        let (cluster, timeout) = (&self.0.cluster, None);
+        let (name, link, monitor, detached, kind) = (None, None, false, false, PhantomData);
+        SpawnRemote { cluster, target, factory, args, name, link, monitor, detached, timeout, kind }
     }
 }

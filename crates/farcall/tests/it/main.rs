@@ -40,6 +40,7 @@ mod raw;
 mod references;
 mod review;
 mod smoke;
+mod spawns;
 mod streams;
 mod stress;
 mod versions;
