@@ -1,0 +1,491 @@
+//! Groups: named sets of actors across nodes (Erlang's `pg`).
+//!
+//! Each node owns its members and nobody else changes them, so there is nothing to agree on: a node tells its peers all of
+//! them once and then what changes. Every change has a number, by which a peer that hears of it twice, over two channels,
+//! takes it once; a channel is ordered, so it misses none. When a node is gone, so are its members.
+
+mod pick;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::signals::ChannelId;
+use crate::peer::{Incarnation, NodeName};
+
+pub use pick::{Pick, pick};
+
+#[cfg(test)]
+mod tests;
+
+/// The longest name of a scope, a group or a member, in bytes.
+pub const GROUP_NAME_BYTES_MAX: usize = 255;
+
+/// Which group: groups of the same name in two scopes have nothing to do with each other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GroupName {
+    /// The scope.
+    pub scope: String,
+    /// The group.
+    pub group: String,
+}
+
+impl GroupName {
+    /// A group of a scope.
+    pub fn new(scope: impl Into<String>, group: impl Into<String>) -> Self {
+        Self { scope: scope.into(), group: group.into() }
+    }
+}
+
+/// A member: an actor by its name on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Member {
+    /// Its node.
+    pub node: NodeName,
+    /// Its name there.
+    pub actor: String,
+}
+
+/// What became of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupEvent {
+    /// An actor is a member, once more if it was one.
+    Joined(GroupName, Member),
+    /// An actor is a member once less.
+    Left(GroupName, Member),
+}
+
+impl GroupEvent {
+    /// Which group it is about.
+    pub fn group(&self) -> &GroupName {
+        match self {
+            Self::Joined(group, _) | Self::Left(group, _) => group,
+        }
+    }
+}
+
+/// What a node tells of its members.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GroupNotice {
+    /// A part of all members, as they were after the change of this number.
+    Snapshot {
+        /// The number.
+        version: u64,
+        /// The first part.
+        first: bool,
+        /// The last part.
+        last: bool,
+        /// How often each actor is a member.
+        members: Vec<(GroupName, String, u32)>,
+    },
+    /// What has changed since, one after the other.
+    Changes {
+        /// The number of the first one.
+        from: u64,
+        /// The changes.
+        changes: Vec<Change>,
+    },
+}
+
+/// One change of a node's own members.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Which group.
+    pub group: GroupName,
+    /// Which actor of the node.
+    pub actor: String,
+    /// Joined, or left.
+    pub joined: bool,
+}
+
+/// Why a change was refused. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// A scope or group has no such name.
+    #[error("{0:?} is no name of a scope or group: 1 to 255 bytes without control characters")]
+    BadName(String),
+    /// There are as many as `group_members_max` allows.
+    #[error("this node has {limit} members in groups, the most that group_members_max allows")]
+    Full {
+        /// The limit.
+        limit: usize,
+    },
+    /// It was no member.
+    #[error("{actor:?} is no member of {group:?} in scope {scope:?}")]
+    NotJoined {
+        /// The actor.
+        actor: String,
+        /// The group.
+        group: String,
+        /// The scope.
+        scope: String,
+    },
+}
+
+/// What a peer told of its members makes no sense. What was known of it before still holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupBreach {
+    /// A change was left out.
+    #[error("a change of its groups is missing")]
+    Gap,
+    /// More members than are kept of one peer.
+    #[error("it has more members in groups than group_members_max allows")]
+    TooMany,
+    /// Somebody left who was no member.
+    #[error("one left a group that it had not joined")]
+    Stranger,
+    /// A name that is none.
+    #[error("a group or member without a proper name")]
+    BadName,
+}
+
+/// How often each actor of one node is a member of each group.
+type Table = BTreeMap<GroupName, BTreeMap<String, u32>>;
+
+/// The groups that one node knows of.
+#[derive(Debug)]
+pub struct Groups {
+    node: NodeName,
+    members_max: usize,
+    own: Members,
+    /// The number of the last own change.
+    version: u64,
+    /// The last changes, so that whoever is not far behind needs no snapshot.
+    recent: VecDeque<Change>,
+    peers: HashMap<NodeName, Peer>,
+}
+
+/// The members of one node.
+#[derive(Debug, Default)]
+struct Members {
+    table: Table,
+    count: usize,
+}
+
+#[derive(Debug)]
+struct Peer {
+    incarnation: Incarnation,
+    version: u64,
+    members: Members,
+    /// Parts of snapshots, by the channel that they come over.
+    coming: HashMap<ChannelId, (u64, Members)>,
+}
+
+/// How far one channel is.
+#[derive(Debug, Default)]
+pub struct Feed {
+    /// The number of the last change that was told.
+    told: Option<u64>,
+    /// What is left of a snapshot.
+    parts: VecDeque<GroupNotice>,
+}
+
+impl Groups {
+    /// So many changes are kept for those that are behind.
+    pub const RECENT_MAX: usize = 4096;
+    /// So many members or changes go into one notice.
+    pub const NOTICE_MAX: usize = 256;
+
+    /// No groups. At most so many members of this node, and as many of each peer.
+    pub fn new(node: NodeName, members_max: usize) -> Self {
+        let (own, recent, peers) = (Members::default(), VecDeque::new(), HashMap::new());
+        Self { node, members_max, own, version: 0, recent, peers }
+    }
+
+    /// An actor of this node joins a group.
+    ///
+    /// # Errors
+    /// [`GroupError`]: nothing has changed.
+    pub fn join(&mut self, group: GroupName, actor: &str) -> Result<GroupEvent, GroupError> {
+        for name in [&group.scope, &group.group] {
+            if !is_name(name) {
+                return Err(GroupError::BadName(name.chars().take(64).collect()));
+            }
+        }
+        if self.own.count >= self.members_max {
+            return Err(GroupError::Full { limit: self.members_max });
+        }
+        self.own.add(&group, actor, 1);
+        self.note(Change { group: group.clone(), actor: actor.to_owned(), joined: true });
+        Ok(GroupEvent::Joined(group, self.member(actor)))
+    }
+
+    /// An actor of this node leaves a group, once.
+    ///
+    /// # Errors
+    /// [`GroupError::NotJoined`].
+    pub fn leave(&mut self, group: GroupName, actor: &str) -> Result<GroupEvent, GroupError> {
+        if !self.own.take(&group, actor) {
+            let GroupName { scope, group } = group;
+            return Err(GroupError::NotJoined { actor: actor.to_owned(), group, scope });
+        }
+        self.note(Change { group: group.clone(), actor: actor.to_owned(), joined: false });
+        Ok(GroupEvent::Left(group, self.member(actor)))
+    }
+
+    /// An actor of this node has ended: it leaves every group, as often as it had joined.
+    pub fn ended(&mut self, actor: &str) -> Vec<GroupEvent> {
+        let groups = self.own.table.iter();
+        let its: Vec<_> = groups
+            .filter_map(|(group, members)| members.get(actor).map(|times| (group.clone(), *times)))
+            .collect();
+        let often = its.into_iter().flat_map(|(group, times)| (0..times).map(move |_| group.clone()));
+        let often: Vec<_> = often.collect();
+        often.into_iter().filter_map(|group| self.leave(group, actor).ok()).collect()
+    }
+
+    /// What to tell next over a channel.
+    pub fn poll(&self, feed: &mut Feed) -> Option<GroupNotice> {
+        if let Some(part) = feed.parts.pop_front() {
+            return Some(part);
+        }
+        let told = match feed.told {
+            Some(told) if told == self.version => return None,
+            // Nothing was ever joined here: nobody has to be told.
+            None if self.version == 0 => return None,
+            told => told,
+        };
+        let behind = told.map(|told| usize::try_from(self.version - told).unwrap_or(usize::MAX));
+        match (told, behind) {
+            (Some(told), Some(behind)) if behind <= self.recent.len() => {
+                let skip = self.recent.len() - behind;
+                let changes: Vec<_> = self.recent.iter().skip(skip).take(Self::NOTICE_MAX).cloned().collect();
+                feed.told = Some(told + changes.len() as u64);
+                Some(GroupNotice::Changes { from: told + 1, changes })
+            }
+            _ => {
+                feed.told = Some(self.version);
+                feed.parts = self.snapshot();
+                feed.parts.pop_front()
+            }
+        }
+    }
+
+    /// A peer has told this over a channel. Gives what has changed by it.
+    ///
+    /// # Errors
+    /// [`GroupBreach`]: the channel is not to be believed any longer.
+    pub fn handle(
+        &mut self,
+        channel: ChannelId,
+        node: &NodeName,
+        incarnation: Incarnation,
+        notice: GroupNotice,
+    ) -> Result<Vec<GroupEvent>, GroupBreach> {
+        let limit = self.members_max;
+        let peer = self.peers.entry(node.clone()).or_insert_with(|| Peer::new(incarnation));
+        let mut events = Vec::new();
+        if peer.incarnation != incarnation {
+            // Its predecessor has not been missed yet.
+            let gone = std::mem::replace(peer, Peer::new(incarnation));
+            difference(node, &gone.members.table, &Table::new(), &mut events);
+        }
+        match notice {
+            GroupNotice::Snapshot { version, first, last, members } => {
+                let mut so_far = match (first, peer.coming.remove(&channel)) {
+                    (true, _) => Members::default(),
+                    (false, Some((known, so_far))) if known == version => so_far,
+                    (false, _) => return Err(GroupBreach::Gap),
+                };
+                for (group, actor, times) in members {
+                    if !is_name(&group.scope) || !is_name(&group.group) || !is_name(&actor) {
+                        return Err(GroupBreach::BadName);
+                    }
+                    if so_far.count.saturating_add(times as usize) > limit {
+                        return Err(GroupBreach::TooMany);
+                    }
+                    so_far.add(&group, &actor, times);
+                }
+                if !last {
+                    peer.coming.insert(channel, (version, so_far));
+                } else if version > peer.version {
+                    difference(node, &peer.members.table, &so_far.table, &mut events);
+                    (peer.version, peer.members) = (version, so_far);
+                }
+            }
+            GroupNotice::Changes { from, changes } => {
+                for (change, version) in changes.into_iter().zip(from..) {
+                    if version <= peer.version {
+                        continue;
+                    }
+                    if version > peer.version + 1 {
+                        return Err(GroupBreach::Gap);
+                    }
+                    events.push(peer.take(node, change, limit)?);
+                    peer.version = version;
+                }
+            }
+        }
+        Ok(events)
+    }
+
+    /// A channel has ended: what was half told over it is forgotten. What was told stays until its node is gone.
+    pub fn channel_down(&mut self, channel: ChannelId, node: &NodeName) {
+        if let Some(peer) = self.peers.get_mut(node) {
+            peer.coming.remove(&channel);
+        }
+    }
+
+    /// A start of a node is gone, and all its members.
+    pub fn node_down(&mut self, node: &NodeName, incarnation: Incarnation) -> Vec<GroupEvent> {
+        let mut events = Vec::new();
+        if self.peers.get(node).is_some_and(|peer| peer.incarnation == incarnation)
+            && let Some(gone) = self.peers.remove(node)
+        {
+            difference(node, &gone.members.table, &Table::new(), &mut events);
+        }
+        events
+    }
+
+    /// Whether any actor of this node was ever a member.
+    pub fn is_used(&self) -> bool {
+        self.version > 0
+    }
+
+    /// The members of this node, as often as each has joined.
+    pub fn local_members(&self, group: &GroupName) -> Vec<Member> {
+        self.own.of(&self.node, group).collect()
+    }
+
+    /// The members on all nodes, as often as each has joined; those of this node first.
+    pub fn members(&self, group: &GroupName) -> Vec<Member> {
+        let mut others: Vec<_> =
+            self.peers.iter().flat_map(|(node, peer)| peer.members.of(node, group)).collect();
+        others.sort();
+        let mut members = self.local_members(group);
+        members.extend(others);
+        members
+    }
+
+    /// The groups of a scope that have a member anywhere.
+    pub fn groups(&self, scope: &str) -> Vec<String> {
+        let tables = self.peers.values().map(|peer| &peer.members.table).chain([&self.own.table]);
+        let names = tables.flat_map(BTreeMap::keys).filter(|name| name.scope == scope);
+        let mut names: Vec<_> = names.map(|name| name.group.clone()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// How many members this node has, and how many it knows of others.
+    pub fn len(&self) -> (usize, usize) {
+        (self.own.count, self.peers.values().map(|peer| peer.members.count).sum())
+    }
+
+    /// Whether there is no member anywhere.
+    pub fn is_empty(&self) -> bool {
+        self.len() == (0, 0)
+    }
+
+    fn member(&self, actor: &str) -> Member {
+        Member { node: self.node.clone(), actor: actor.to_owned() }
+    }
+
+    fn note(&mut self, change: Change) {
+        self.version += 1;
+        if self.recent.len() >= Self::RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(change);
+    }
+
+    fn snapshot(&self) -> VecDeque<GroupNotice> {
+        let entries = self.own.table.iter().flat_map(|(group, members)| {
+            members.iter().map(move |(actor, times)| (group.clone(), actor.clone(), *times))
+        });
+        let entries: Vec<_> = entries.collect();
+        let mut parts: Vec<&[_]> = entries.chunks(Self::NOTICE_MAX).collect();
+        if parts.is_empty() {
+            parts.push(&[]);
+        }
+        let (version, count) = (self.version, parts.len());
+        let part = |(nth, members): (usize, &[_])| {
+            let (first, last, members) = (nth == 0, nth + 1 == count, members.to_vec());
+            GroupNotice::Snapshot { version, first, last, members }
+        };
+        parts.into_iter().enumerate().map(part).collect()
+    }
+}
+
+impl Peer {
+    fn new(incarnation: Incarnation) -> Self {
+        Self { incarnation, version: 0, members: Members::default(), coming: HashMap::new() }
+    }
+
+    fn take(&mut self, node: &NodeName, change: Change, limit: usize) -> Result<GroupEvent, GroupBreach> {
+        let Change { group, actor, joined } = change;
+        if joined {
+            if !is_name(&group.scope) || !is_name(&group.group) || !is_name(&actor) {
+                return Err(GroupBreach::BadName);
+            }
+            if self.members.count >= limit {
+                return Err(GroupBreach::TooMany);
+            }
+            self.members.add(&group, &actor, 1);
+            return Ok(GroupEvent::Joined(group, Member { node: node.clone(), actor }));
+        }
+        if !self.members.take(&group, &actor) {
+            return Err(GroupBreach::Stranger);
+        }
+        Ok(GroupEvent::Left(group, Member { node: node.clone(), actor }))
+    }
+}
+
+impl Members {
+    fn add(&mut self, group: &GroupName, actor: &str, times: u32) {
+        if times == 0 {
+            return;
+        }
+        let members = self.table.entry(group.clone()).or_default();
+        *members.entry(actor.to_owned()).or_default() += times;
+        self.count += times as usize;
+    }
+
+    /// False if it was no member.
+    fn take(&mut self, group: &GroupName, actor: &str) -> bool {
+        let Some(members) = self.table.get_mut(group) else { return false };
+        let Some(times) = members.get_mut(actor) else { return false };
+        *times -= 1;
+        self.count -= 1;
+        if *times == 0 {
+            members.remove(actor);
+        }
+        if members.is_empty() {
+            self.table.remove(group);
+        }
+        true
+    }
+
+    fn of<'a>(&'a self, node: &'a NodeName, group: &GroupName) -> impl Iterator<Item = Member> + 'a {
+        let members = self.table.get(group).into_iter().flatten();
+        members.flat_map(move |(actor, times)| {
+            (0..*times).map(move |_| Member { node: node.clone(), actor: actor.clone() })
+        })
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= GROUP_NAME_BYTES_MAX && !name.chars().any(char::is_control)
+}
+
+/// What makes `after` of `before`.
+fn difference(node: &NodeName, before: &Table, after: &Table, events: &mut Vec<GroupEvent>) {
+    let times = |table: &Table, group: &GroupName, actor: &String| {
+        table.get(group).and_then(|members| members.get(actor)).copied().unwrap_or_default()
+    };
+    let member = |actor: &String| Member { node: node.clone(), actor: actor.clone() };
+    for (group, members) in before {
+        for (actor, before) in members {
+            let lost = before.saturating_sub(times(after, group, actor));
+            events.extend((0..lost).map(|_| GroupEvent::Left(group.clone(), member(actor))));
+        }
+    }
+    for (group, members) in after {
+        for (actor, after) in members {
+            let won = after.saturating_sub(times(before, group, actor));
+            events.extend((0..won).map(|_| GroupEvent::Joined(group.clone(), member(actor))));
+        }
+    }
+}
