@@ -38,6 +38,8 @@ const LINE_BYTES_MAX: usize = 64 << 20;
 struct Open {
     options: Options,
     session: Session,
+    /// The last line had its answer.
+    answers: bool,
 }
 
 type Sessions = HashMap<NodeName, Open>;
@@ -74,8 +76,12 @@ pub(crate) async fn shell(shell: &Shell, output: &mut Output) -> u8 {
         }
         output.set_json(json);
     }
-    // All at once: one that does not answer is waited for, and keeps nobody from saying good-bye.
-    futures::future::join_all(sessions.into_values().map(|open| open.session.close(true))).await;
+    // All at once, and as elsewhere nobody waits for a node that gave no answer.
+    let close = sessions.into_values().map(|open| open.session.close(open.answers));
+    tokio::select! {
+        _ = futures::future::join_all(close) => {}
+        () = interrupt(&mut interrupts) => {}
+    }
     if at_terminal { 0 } else { code }
 }
 
@@ -139,25 +145,28 @@ async fn follow(
     }
     let ready = remote.begin()?;
     let (node, options) = remote.peer();
-    if sessions.get(node).is_some_and(|open| open.options != *options)
-        && let Some(open) = sessions.remove(node)
-    {
-        // One at a time: over TLS both would have the name in the certificate.
-        open.session.close(true).await;
-    }
-    if !sessions.contains_key(node) {
-        let session = Session::open(options, node).await?;
-        sessions.insert(node.clone(), Open { options: options.clone(), session });
-    }
-    let Some(Open { session, .. }) = sessions.get_mut(node) else { unreachable!("it was opened above") };
-    session.begin(options.timeout);
+    // Out of the table until the line is done: one that was interrupted is not used again.
+    let mut open = match sessions.remove(node) {
+        Some(open) if open.options == *options => open,
+        other => {
+            if let Some(other) = other {
+                // One at a time: over TLS both would have the name in the certificate.
+                other.session.close(other.answers).await;
+            }
+            Open { options: options.clone(), session: Session::open(options, node).await?, answers: true }
+        }
+    };
+    open.session.begin(options.timeout);
     output.set_json(json || output.is_json());
-    let done = crate::perform(session, ready, output).await.map_err(|report| session.explain(report));
-    if done.as_ref().is_err_and(|report| matches!(report.reason, "connect_failed" | "handshake_failed"))
-        && let Some(open) = sessions.remove(node)
-    {
+    let done = crate::perform(&open.session, ready, output).await;
+    let done = done.map_err(|report| open.session.explain(report));
+    let reason = done.as_ref().map_or_else(|report| report.reason, |()| "");
+    if matches!(reason, "connect_failed" | "handshake_failed") {
         // The next line tries again without a pause, and with cookies and certificates as they are then.
-        open.session.close(true).await;
+        actix_rt::spawn(open.session.close(true));
+    } else {
+        open.answers = !done.as_ref().is_err_and(|report| report.class == "unknown");
+        sessions.insert(node.clone(), open);
     }
     done
 }
@@ -165,7 +174,7 @@ async fn follow(
 /// What a line asks for.
 enum Line {
     Help(String),
-    Remote { remote: Remote, json: bool },
+    Remote { remote: Box<Remote>, json: bool },
 }
 
 /// The command of a line, with the options of the console before its own.
@@ -196,7 +205,7 @@ fn parse(shell: &Shell, mut words: Words) -> Result<Line, Report> {
             Err(usage("-v is an option of the console, not of a line".to_owned()))
         }
         Ok(Args { command: Command::Remote(remote), general }) => {
-            Ok(Line::Remote { remote, json: general.json })
+            Ok(Line::Remote { remote: Box::new(remote), json: general.json })
         }
         Ok(_) => Err(usage(format!("{} is no command of the console", words.command))),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
