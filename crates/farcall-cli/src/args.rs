@@ -87,7 +87,7 @@ pub(crate) struct General {
 }
 
 /// What every command takes that talks to a node.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Options of the connection")]
 pub(crate) struct Options {
     /// How long it may take as a whole; for a stream, until it is open
@@ -132,22 +132,21 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// As they would be typed.
-    pub(crate) fn words(&self) -> Vec<OsString> {
+    /// As they would be typed, each with its value.
+    pub(crate) fn typed(&self) -> Vec<(&'static str, OsString)> {
         let Self { timeout, cookie_file, config, at, certificate, key, authorities, name } = self;
-        let mut words = vec!["--timeout".into(), format!("{}us", timeout.as_micros()).into()];
-        let mut option = |name: &str, value: Option<OsString>| {
-            words.extend(value.into_iter().flat_map(|value| [OsString::from(name), value]));
-        };
         let path = |path: &Option<PathBuf>| path.clone().map(OsString::from);
-        option("--cookie-file", path(cookie_file));
-        option("--config", path(config));
-        option("--at", at.as_ref().map(|at| at.to_string().into()));
-        option("--certificate", path(certificate));
-        option("--key", path(key));
-        authorities.iter().for_each(|authority| option("--ca", Some(authority.into())));
-        option("--name", name.as_ref().map(|name| name.as_str().into()));
-        words
+        let once = [
+            ("--timeout", Some(format!("{}us", timeout.as_micros()).into())),
+            ("--cookie-file", path(cookie_file)),
+            ("--config", path(config)),
+            ("--at", at.as_ref().map(|at| at.to_string().into())),
+            ("--certificate", path(certificate)),
+            ("--key", path(key)),
+            ("--name", name.as_ref().map(|name| name.as_str().into())),
+        ];
+        let once = once.into_iter().filter_map(|(option, value)| Some((option, value?)));
+        once.chain(authorities.iter().map(|authority| ("--ca", authority.into()))).collect()
     }
 }
 
@@ -158,7 +157,8 @@ pub(crate) enum Command {
     /// Ask the node that is configured here whether it is well; for health checks
     ///
     /// Run it with the configuration of the node: its farcall.toml, or its FARCALL_* variables. It connects as a peer
-    /// does, so what is well is more than a port. The exit code is 0 if the node answers.
+    /// does, so what is well is more than a port. The exit code is 0 if the node answers within --timeout, 3 if it does
+    /// not, 1 if something is wrong here.
     ///
     /// Over TLS it shows the certificate of the node if that is for its whole host, else health@HOST.pem beside it,
     /// which `farcall cert node health@HOST` makes.
@@ -167,7 +167,7 @@ pub(crate) enum Command {
     /// Type commands, one a line, over connections that stay open
     ///
     /// Also for scripts: lines from a file or a pipe are followed in turn, and the exit code is that of the first that
-    /// failed. `help` lists what can be typed.
+    /// failed; `#` begins a comment. `help` lists what can be typed. Options of a line count instead of these.
     #[command(verbatim_doc_comment)]
     Shell(Shell),
     /// Make, show, check and revoke the certificates of nodes
@@ -175,8 +175,13 @@ pub(crate) enum Command {
     Cert(Cert),
 }
 
+// Ended by itself, it says why: a container gives it three seconds (docker/Dockerfile).
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("timeout", |timeout| timeout.default_value("2s")))]
 pub(crate) struct Health {
+    /// Try again until it answers or the time is over; for whoever has just started the node
+    #[arg(long)]
+    pub(crate) wait: bool,
     #[command(flatten)]
     pub(crate) options: Options,
 }
@@ -357,6 +362,17 @@ mod tests {
     #[test]
     fn the_arguments_hold_together() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_check_ends_before_a_container_ends_it_and_other_commands_have_more_time() {
+        let timeout = |command| match Args::try_parse_from(["farcall", command]).unwrap().command {
+            Command::Health(health) => health.options.timeout,
+            Command::Shell(shell) => shell.options.timeout,
+            _ => unreachable!(),
+        };
+        assert_eq!(timeout("health"), Duration::from_secs(2));
+        assert_eq!(timeout("shell"), Duration::from_secs(5));
     }
 
     #[test]

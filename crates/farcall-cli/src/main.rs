@@ -7,7 +7,7 @@
 //!      ── identity who the command is to that node
 //!      ── call  look  ping     the commands that talk to it
 //!      ── health       is the node well that is configured here
-//!      ── shell        commands from lines
+//!      ── shell  line  commands from lines
 //!      ── dynamic  JSON to messages and back, through the layouts that `describe` tells
 //!      ── cert     certificates: needs no node and no cookie
 //!      ── output  report       what a person or a program gets to read
@@ -19,6 +19,7 @@ mod cert;
 mod dynamic;
 mod health;
 mod identity;
+mod line;
 mod look;
 mod output;
 mod ping;
@@ -40,18 +41,23 @@ fn main() -> ExitCode {
     log_to_stderr(args.general.verbose);
     let mut output = Output::new(args.general.json);
     let ended = match &args.command {
-        Command::Remote(remote) => {
-            remote.begin().and_then(|ready| actix_rt::System::new().block_on(run(remote, ready, &mut output)))
-        }
+        Command::Remote(remote) => remote.begin().and_then(|ready| system(run(remote, ready, &mut output))),
         Command::Health(asked) => {
-            health::find(asked).and_then(|asked| actix_rt::System::new().block_on(check(asked, &mut output)))
+            health::find(asked).and_then(|found| system(health::check(found, asked.wait, &mut output)))
         }
-        Command::Shell(args) => {
-            return ExitCode::from(actix_rt::System::new().block_on(shell::shell(args, &mut output)));
-        }
+        Command::Shell(args) => return ExitCode::from(system(shell::shell(args, &mut output))),
         Command::Cert(cert) => cert::run(cert, &mut output),
     };
     output.end(ended)
+}
+
+/// Runs it to its end and no longer. Whoever drops a runtime waits for its threads, and one that looks up a host may hang
+/// for a minute behind the deadline of its command.
+fn system<T>(run: impl Future<Output = T>) -> T {
+    let system = actix_rt::System::new();
+    let ended = system.block_on(run);
+    std::mem::forget(system);
+    ended
 }
 
 /// A command whose arguments are read completely, also those that come from standard input.
@@ -81,14 +87,6 @@ async fn run(remote: &Remote, command: Ready<'_>, output: &mut Output) -> Result
     let session = Session::open(options, node).await?;
     let done = perform(&session, command, output).await;
     let done = done.map_err(|report| session.explain(report));
-    session.close(done.is_ok()).await;
-    done
-}
-
-/// Is it well?
-async fn check(asked: health::Asked, output: &mut Output) -> Result<(), Report> {
-    let session = Session::open(&asked.options, &asked.node).await?;
-    let done = health::ping(&session, output).await.map_err(|report| session.explain(report));
     session.close(done.is_ok()).await;
     done
 }

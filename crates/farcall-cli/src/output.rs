@@ -29,6 +29,16 @@ impl Output {
         self.json
     }
 
+    /// Whether programs read what comes next.
+    pub(crate) fn set_json(&mut self, json: bool) {
+        self.json = json;
+    }
+
+    /// Text for whoever reads it.
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), Report> {
+        if self.json { self.document(&text) } else { self.line(text) }
+    }
+
     /// Whether nobody reads on.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed

@@ -100,7 +100,7 @@ async fn settings(options: &Options, peer: &NodeName) -> Result<Config, Report> 
 }
 
 /// The files of TLS that were named, and those that `farcall cert` puts beside them.
-fn lay_over(options: &Options, config: &mut Config) {
+pub(crate) fn lay_over(options: &Options, config: &mut Config) {
     let Options { certificate, key, authorities, .. } = options;
     if certificate.is_some() || !authorities.is_empty() {
         config.driver = Driver::Tls;

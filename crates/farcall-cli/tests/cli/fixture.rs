@@ -169,7 +169,7 @@ impl Cluster {
     }
 
     /// As [`run`](Self::run), with this on its standard input.
-    pub async fn run_with(&self, args: &[&str], input: &'static str) -> Ended {
+    pub async fn run_with(&self, args: &[&str], input: impl Into<Vec<u8>>) -> Ended {
         let mut command = command(&self.folder);
         command.args(args).arg("--cookie-file").arg(self.cookie_file()).args(["--at", &self.address()]);
         run(command, input).await
@@ -225,12 +225,13 @@ impl Ended {
 }
 
 /// Runs it while the node in this process goes on.
-pub async fn run(mut command: Command, input: &'static str) -> Ended {
+pub async fn run(mut command: Command, input: impl Into<Vec<u8>>) -> Ended {
+    let input = input.into();
     let run = move || {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // A command that does not read its input may be gone before it is written.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let _ = child.stdin.take().unwrap().write_all(&input);
         let output = child.wait_with_output().unwrap();
         Ended {
             code: output.status.code(),
