@@ -149,6 +149,12 @@ impl Clients {
         self.table.read().get(&self.key(target)).and_then(|client| client.epoch())
     }
 
+    /// Requests without an answer and bytes not yet written, over all connections to a node.
+    pub(crate) fn load(&self, node: &NodeName) -> (usize, usize) {
+        let loads = self.conns_to(node).into_iter().map(|conn| conn.load());
+        loads.fold((0, 0), |sum, load| (sum.0 + load.0, sum.1 + load.1))
+    }
+
     /// Every connection there is, in any state.
     pub(crate) fn conns(&self) -> Vec<Arc<Conn>> {
         self.table.read().values().flat_map(|client| client.conns()).collect()

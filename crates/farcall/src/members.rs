@@ -15,6 +15,9 @@ pub(crate) const NODE_EVENTS_MAX: usize = 1024;
 
 /// Hears of everything first, under the lock: it must not wait and must not ask for members.
 pub(crate) trait Listener: Send + Sync {
+    /// A connection is up.
+    fn link_up(&self, link: LinkId, peer: &Peer);
+
     /// A connection has ended.
     fn link_ended(&self, link: LinkId, reason: NodeDown);
 
@@ -54,7 +57,12 @@ impl Members {
 
     /// A connection is up; it counts until what is given says that it has ended, or is dropped.
     pub(crate) fn link_up(self: &Arc<Self>, link: LinkId, peer: Peer) -> Linked {
-        self.tell(|known, tell| known.link_up(link, &peer, tell));
+        self.tell(|known, tell| {
+            known.link_up(link, &peer, tell);
+            if let Some(listener) = self.listener.get() {
+                listener.link_up(link, &peer);
+            }
+        });
         Linked { members: self.clone(), link, peer }
     }
 
@@ -88,6 +96,11 @@ impl Members {
     /// The start of this node that is there.
     pub(crate) fn find(&self, name: &NodeName) -> Option<Peer> {
         self.inner.lock().known.find(name).cloned()
+    }
+
+    /// The start of this node that this connection leads to, if it is the one that is there.
+    pub(crate) fn behind(&self, link: LinkId, name: &NodeName) -> Option<Peer> {
+        self.inner.lock().known.behind(link, name).cloned()
     }
 
     /// Whether a node is there and drains.

@@ -200,6 +200,11 @@ impl Members {
         self.nodes.get(name).map(|member| &member.peer)
     }
 
+    /// The start of this node that this connection leads to, if it is the one that is there.
+    pub fn behind(&self, link: LinkId, name: &NodeName) -> Option<&Peer> {
+        self.nodes.get(name).filter(|member| member.links.contains(&link)).map(|member| &member.peer)
+    }
+
     /// Whether a node is there and drains.
     pub fn is_draining(&self, name: &NodeName) -> bool {
         self.nodes.get(name).is_some_and(|member| member.draining)

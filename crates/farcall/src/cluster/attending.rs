@@ -1,6 +1,7 @@
 //! The two ends of a session, while it lasts: what is said and heard.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use farcall_proto::cluster::members::LinkId;
 use farcall_proto::cluster::signals::{ChannelId, DownReason};
@@ -26,7 +27,7 @@ pub(super) async fn ask(cluster: Arc<Cluster>, channel: ChannelId, node: NodeNam
         ),
         Ok(mut items) => {
             let epoch = items.epoch();
-            cluster.attending(channel, LinkId::Out(epoch));
+            cluster.attending(channel, LinkId::Out(epoch), &node);
             let heard = hear(&cluster, channel, &mut items);
             let said = say(&cluster, channel, &target, epoch, &speak);
             futures::pin_mut!(heard, said);
@@ -34,7 +35,13 @@ pub(super) async fn ask(cluster: Arc<Cluster>, channel: ChannelId, node: NodeNam
         }
     }
     cluster.channel_down(channel, reason_of(&cluster, &node));
+    // Where there is still something to share and a connection to share it over, there is another session.
+    tokio::time::sleep(BEGUN_AGAIN_AFTER).await;
+    cluster.share_with(&node);
 }
+
+/// A session that was lost with its connection still up, as by a queue that was full, is begun again after this.
+const BEGUN_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// Nothing more is heard when this resolves.
 async fn hear(cluster: &Cluster, channel: ChannelId, items: &mut RemoteStream<Told>) {

@@ -10,6 +10,7 @@ use farcall_proto::cluster::spawns::{Child, Parent, SpawnKey};
 use farcall_proto::peer::NodeName;
 
 use super::sessions::{Cluster, obey};
+use super::wire::Said;
 use crate::batch::{Batch, RemoteActor};
 use crate::members::Linked;
 use crate::message::{MessageInfo, Schema, Value};
@@ -159,7 +160,7 @@ impl Cluster {
     fn follow_child(&self, linked: Option<&Linked>, spawn: &Spawn) -> Result<(), SpawnRefused> {
         let Some(reference) = spawn.monitor else { return Ok(()) };
         let session = linked.and_then(|linked| self.session_of(linked.id(), spawn.session));
-        let monitor = Notice::Monitor { reference, actor: spawn.name.clone() };
+        let monitor = Said::Signal(Notice::Monitor { reference, actor: spawn.name.clone() });
         self.handle(session.ok_or(SpawnRefused::NoSession)?, vec![monitor]);
         Ok(())
     }

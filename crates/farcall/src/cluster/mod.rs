@@ -5,6 +5,7 @@
 
 mod attending;
 mod factories;
+mod groups;
 mod monitors;
 mod nodes;
 mod sessions;
@@ -14,8 +15,11 @@ mod wire;
 pub(crate) use attending::{answer, told};
 pub use factories::SpawnRefused;
 pub(crate) use factories::{Factory, Spawn, Spawning};
+pub use farcall_proto::cluster::groups::{GroupError, GroupEvent, GroupName, Member, Pick};
 pub use farcall_proto::cluster::members::{NodeDown, NodeEvent, Peer};
 pub use farcall_proto::cluster::signals::{DownReason, MonitorId, TooMany};
+pub(crate) use groups::Scatter;
+pub use groups::{DEFAULT_SCOPE, Group, GroupEvents, JoinError, SendReport};
 pub use monitors::{Down, Exit, LinkError, Monitor};
 pub(crate) use nodes::chosen;
 pub use nodes::{Lagged, NodeEvents, NodeFilter, NodeMonitor};

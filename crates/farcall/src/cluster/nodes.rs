@@ -62,7 +62,7 @@ pub(crate) fn chosen(caller: &Caller, filter: NodeFilter) -> Vec<NodeName> {
 
 /// So many events were missed, because whoever subscribed did not take them in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} events of nodes were missed: more than {max} waited", max = crate::members::NODE_EVENTS_MAX)]
+#[error("{0} events were missed: more than {max} waited", max = crate::members::NODE_EVENTS_MAX)]
 pub struct Lagged(pub u64);
 
 /// What becomes of nodes, each event once and in order: a node is down before its next start is up.
@@ -97,7 +97,7 @@ impl NodeEvents {
     }
 }
 
-async fn next_of(receiver: &mut broadcast::Receiver<NodeEvent>) -> Option<Result<NodeEvent, Lagged>> {
+pub(super) async fn next_of<T: Clone>(receiver: &mut broadcast::Receiver<T>) -> Option<Result<T, Lagged>> {
     match receiver.recv().await {
         Ok(event) => Some(Ok(event)),
         Err(RecvError::Lagged(missed)) => Some(Err(Lagged(missed))),

@@ -9,20 +9,21 @@ use std::sync::{Arc, Weak};
 
 use actix::Recipient;
 use actix_rt::ArbiterHandle;
+use farcall_proto::cluster::groups::{Feed, GroupBreach, GroupEvent, GroupNotice, Groups};
 use farcall_proto::cluster::members::{LinkId, NodeDown, NodeEvent, Peer};
 use farcall_proto::cluster::signals::{
-    ActorId, ChannelId, DownReason, Lookup, MonitorId, Notice, Output, SignalLimits, Signals, TooMany,
+    ActorId, ChannelId, DownReason, Lookup, MonitorId, Output, SignalLimits, Signals, TooMany,
 };
 use farcall_proto::cluster::spawns::Spawns;
-use farcall_proto::peer::{NodeName, Target};
+use farcall_proto::peer::{Incarnation, NodeName, Target};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot};
 
 use super::attending;
 use super::factories::Factory;
 use super::monitors::{Down, Exit, LinkError, Monitor, ToWhom, Watcher};
-use super::wire::NOTICES_PER_BATCH;
+use super::wire::{NOTICES_PER_BATCH, Said};
 use crate::batch::Batch;
 use crate::members::Listener;
 use crate::order::{End, EndGuard, Order, Released};
@@ -54,6 +55,11 @@ pub(super) struct Inner {
     gone: Vec<ChannelId>,
     pub(super) factories: HashMap<Box<str>, Arc<Factory>, ahash::RandomState>,
     pub(super) spawns: Spawns,
+    pub(super) groups: Groups,
+    /// Made with its first subscriber: its places are reserved at once.
+    pub(super) group_events: Option<broadcast::Sender<GroupEvent>>,
+    /// Groups are used here: sessions are begun wherever this node asks.
+    shares: bool,
     last: u64,
 }
 
@@ -61,6 +67,9 @@ struct Session {
     node: NodeName,
     /// Its connection, once it is known.
     link: Option<LinkId>,
+    /// Whom groups are shared with, once it is known.
+    sharer: Option<Incarnation>,
+    feed: Feed,
     /// Of whoever sends what is to be said.
     speak: Arc<Notify>,
     /// Told when its connection is known, or it has ended.
@@ -104,6 +113,9 @@ impl Cluster {
             gone: Vec::new(),
             factories: HashMap::default(),
             spawns: Spawns::default(),
+            groups: Groups::new(caller.context.name.clone(), caller.context.config.group_members_max),
+            group_events: None,
+            shares: false,
             last: 0,
         };
         let cluster = Arc::new_cyclic(|own| Self {
@@ -197,6 +209,26 @@ impl Cluster {
         self.inner.lock().signals.len()
     }
 
+    /// Groups are not shared with hidden nodes, nor by one.
+    fn sharer(&self, peer: &Peer) -> Option<Incarnation> {
+        (!peer.hidden && !self.caller.context.config.hidden).then_some(peer.incarnation)
+    }
+
+    /// Groups are used from now on: shares them over every connection that this node asks over.
+    pub(super) fn share(&self) {
+        if !std::mem::replace(&mut self.inner.lock().shares, true) {
+            self.caller.clients.nodes().iter().for_each(|node| drop(self.channel_to(node)));
+        }
+    }
+
+    /// Shares groups with a node, if there is a connection to ask it over.
+    pub(super) fn share_with(&self, node: &NodeName) {
+        let connected = self.caller.clients.nodes().contains(node);
+        if connected && self.inner.lock().shares && !self.caller.context.is_draining() {
+            self.channel_to(node);
+        }
+    }
+
     /// The number of the next request for an actor.
     pub(super) fn next_token(&self) -> u64 {
         self.tokens.fetch_add(1, Ordering::Relaxed) + 1
@@ -240,7 +272,7 @@ impl Cluster {
         if let Some(channel) = inner.asked.get(node) {
             return *channel;
         }
-        let (channel, speak) = inner.begin(node.clone(), None, None);
+        let (channel, speak) = inner.begin(node.clone(), None, None, None);
         inner.asked.insert(node.clone(), channel);
         drop(inner);
         let (cluster, node) = (self.own.clone(), node.clone());
@@ -270,7 +302,7 @@ impl Cluster {
         if inner.answered.contains_key(&key) {
             return None;
         }
-        let begun = inner.begin(peer.name.clone(), Some(link), Some(key));
+        let begun = inner.begin(peer.name.clone(), Some(link), self.sharer(peer), Some(key));
         inner.answered.insert(key, begun.0);
         Some(begun)
     }
@@ -281,27 +313,43 @@ impl Cluster {
     }
 
     /// A session of this node has its connection.
-    pub(super) fn attending(&self, channel: ChannelId, link: LinkId) {
+    pub(super) fn attending(&self, channel: ChannelId, link: LinkId, node: &NodeName) {
+        let peer = self.caller.context.members.behind(link, node);
+        let sharer = peer.as_ref().and_then(|peer| self.sharer(peer));
         if let Some(session) = self.inner.lock().sessions.get_mut(&channel) {
-            session.link = Some(link);
+            (session.link, session.sharer) = (Some(link), sharer);
             session.opened.notify_waiters();
         }
     }
 
     /// The far end has said this.
-    pub(super) fn handle(&self, channel: ChannelId, notices: Vec<Notice>) {
+    pub(super) fn handle(&self, channel: ChannelId, notices: Vec<Said>) {
         let peer = self.inner.lock().sessions.get(&channel).map(|session| session.node.clone());
         let Some(peer) = peer else { return };
-        self.act(Some(&peer), |inner, lookup, out| {
+        let breach = self.act(Some(&peer), |inner, lookup, out| {
             for notice in notices {
-                inner.signals.handle(channel, notice, lookup, out);
+                match notice {
+                    Said::Signal(notice) => inner.signals.handle(channel, notice, lookup, out),
+                    Said::Groups(notice) => inner.hear_of_groups(channel, notice)?,
+                }
             }
+            Ok(())
         });
+        if let Err(breach) = breach {
+            let breach: GroupBreach = breach;
+            self.caller.context.log_limited(log::Level::Error, "groups", &peer, breach);
+            self.channel_down(channel, DownReason::NoConnection);
+        }
     }
 
     /// What is to be said next.
-    pub(super) fn unsaid(&self, channel: ChannelId) -> Vec<Notice> {
-        self.inner.lock().signals.poll_transmit(channel, NOTICES_PER_BATCH)
+    pub(super) fn unsaid(&self, channel: ChannelId) -> Vec<Said> {
+        let mut inner = self.inner.lock();
+        let Inner { signals, sessions, groups, .. } = &mut *inner;
+        let signals = signals.poll_transmit(channel, NOTICES_PER_BATCH).into_iter().map(Said::Signal);
+        let session = sessions.get_mut(&channel).filter(|session| session.sharer.is_some());
+        let of_groups = session.and_then(|session| groups.poll(&mut session.feed)).map(Said::Groups);
+        signals.chain(of_groups).collect()
     }
 
     /// Whether a session has not ended.
@@ -326,6 +374,9 @@ impl Cluster {
         self.act(None, |inner, _, out| {
             inner.traps.remove(&actor);
             inner.spawns.ended(actor);
+            let left = inner.watched.get(&actor).map(|watched| watched.name.clone());
+            let left = left.map(|name| inner.groups.ended(&name)).unwrap_or_default();
+            inner.tell_groups(left, true);
             inner.signals.actor_ended(actor, reason, out);
         });
         // Its guard is dropped outside of the lock.
@@ -397,14 +448,16 @@ impl Inner {
         &mut self,
         node: NodeName,
         link: Option<LinkId>,
+        sharer: Option<Incarnation>,
         key: Option<(LinkId, u64)>,
     ) -> (ChannelId, Arc<Notify>) {
         self.last += 1;
         let channel = ChannelId(self.last);
         let speak = Arc::new(Notify::new());
         self.signals.channel_up(channel);
-        self.sessions
-            .insert(channel, Session { node, link, speak: speak.clone(), opened: Arc::default(), key });
+        let (feed, opened) = (Feed::default(), Arc::default());
+        let session = Session { node, link, sharer, feed, speak: speak.clone(), opened, key };
+        self.sessions.insert(channel, session);
         (channel, speak)
     }
 
@@ -418,8 +471,31 @@ impl Inner {
         }
         session.speak.notify_one();
         session.opened.notify_waiters();
+        self.groups.channel_down(channel, &session.node);
         self.signals.channel_down(channel, reason, out);
         self.gone.push(channel);
+    }
+
+    fn hear_of_groups(&mut self, channel: ChannelId, notice: GroupNotice) -> Result<(), GroupBreach> {
+        let session = self.sessions.get(&channel);
+        let sharer = session.and_then(|session| Some((session.node.clone(), session.sharer?)));
+        // A hidden node is no part of groups elsewhere.
+        let Some((node, incarnation)) = sharer else { return Ok(()) };
+        let events = self.groups.handle(channel, &node, incarnation, notice)?;
+        self.tell_groups(events, false);
+        Ok(())
+    }
+
+    /// Tells subscribers, and of changes of this node its peers.
+    pub(super) fn tell_groups(&mut self, events: Vec<GroupEvent>, own: bool) {
+        if own && !events.is_empty() {
+            let sharers = self.sessions.values().filter(|session| session.sharer.is_some());
+            sharers.for_each(|session| session.speak.notify_one());
+        }
+        if let Some(subscribers) = &self.group_events {
+            // Nobody listening is no error.
+            events.into_iter().for_each(|event| drop(subscribers.send(event)));
+        }
     }
 
     fn end_those(
@@ -477,6 +553,16 @@ impl Listener for Ear {
         cluster.act(None, |inner, _, out| inner.end_those(|session| session.link == Some(link), reason, out));
     }
 
+    fn link_up(&self, link: LinkId, peer: &Peer) {
+        if let Some(cluster) = self.0.upgrade()
+            && let LinkId::Out(_) = link
+            && cluster.inner.lock().shares
+            && cluster.sharer(peer).is_some()
+        {
+            cluster.channel_to(&peer.name);
+        }
+    }
+
     fn node(&self, event: &NodeEvent) {
         let Some(cluster) = self.0.upgrade() else { return };
         let (name, reason) = match event {
@@ -490,6 +576,9 @@ impl Listener for Ear {
         cluster.act(None, |inner, _, out| inner.end_those(its, reason, out));
         if let NodeEvent::Down(peer, _) = event {
             cluster.parent_gone(peer);
+            let mut inner = cluster.inner.lock();
+            let left = inner.groups.node_down(&peer.name, peer.incarnation);
+            inner.tell_groups(left, false);
         }
     }
 }

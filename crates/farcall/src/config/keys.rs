@@ -136,6 +136,7 @@ const KEYS: &[KeyDoc] = &[
     key("acceptor_bytes_max", Bytes, "32MiB", "bytes of requests accepted from one connection and not yet answered"),
     key("routes_max", Number, "4096", "actor and message names a peer may define, per connection"),
     key("names_max", Number, "65536", "names registered on this node"),
+    key("group_members_max", Number, "65536", "members of groups on this node, and known of each peer"),
     key("monitors_max", Number, "1048576", "monitors of this node; and monitors and links that each peer may have here"),
     key("half_open_max", Number, "128", "incoming connections that have not proved who they are"),
     key("strangers.half_open_per_source_max", Number, "8", "connections of one source in their handshake; a source is an IPv4 address or an IPv6 /64"),

@@ -175,6 +175,8 @@ pub struct Config {
     pub routes_max: usize,
     /// Names registered on this node.
     pub names_max: usize,
+    /// The most members of groups on this node, and the most that are known of each peer.
+    pub group_members_max: usize,
     /// The most monitors of this node; and the most monitors, and links, that each peer may have here.
     pub monitors_max: usize,
     /// Incoming connections that have not proved who they are.
@@ -231,6 +233,7 @@ impl Default for Config {
             acceptor_bytes_max: 32 * MIB,
             routes_max: 4096,
             names_max: 65_536,
+            group_members_max: 65_536,
             monitors_max: 1 << 20,
             half_open_max: GateLimits::default().half_open_max,
             acceptors_max: 4096,

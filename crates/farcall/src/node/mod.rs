@@ -377,8 +377,7 @@ impl Node {
     /// Requests without an answer (limit `in_flight_max`) and bytes not yet written (limit `unsent_bytes_max`), summed
     /// over all connections to a node.
     pub fn load(&self, node: &NodeName) -> (usize, usize) {
-        let conns = self.0.caller.clients.conns_to(node);
-        conns.iter().map(|conn| conn.load()).fold((0, 0), |sum, load| (sum.0 + load.0, sum.1 + load.1))
+        self.0.caller.clients.load(node)
     }
 
     /// The time a sign of life takes to the peer and back; connects if need be.

@@ -8,7 +8,7 @@ use actix::{Actor, Context, Handler, ResponseFuture};
 use super::Node;
 use super::describe::{NodeDescription, actors};
 use crate::batch::{Batch, Entry, RemoteActor};
-use crate::cluster::{self, Attend, Spawn, Spawning, Tell};
+use crate::cluster::{self, Attend, Scatter, Spawn, Spawning, Tell};
 use crate::members::Linked;
 use crate::port::AnswerPort;
 
@@ -61,6 +61,7 @@ impl RemoteActor for Own {
             Entry::new::<Attend>(),
             Entry::new::<Tell>(),
             Entry::new::<Spawn>(),
+            Entry::new::<Scatter>(),
         ];
         ENTRIES
     }
@@ -127,5 +128,14 @@ impl Handler<Spawn> for Own {
     fn handle(&mut self, spawn: Spawn, _: &mut Context<Self>) -> Self::Result {
         let started: Spawning = self.node.0.cluster.spawn(self.linked(), &spawn);
         actix::MessageResult(started)
+    }
+}
+
+impl Handler<Scatter> for Own {
+    type Result = ();
+
+    fn handle(&mut self, scatter: Scatter, _: &mut Context<Self>) {
+        let peer = self.linked().map(|linked| &linked.peer().name);
+        self.node.0.cluster.scatter(peer, &scatter);
     }
 }

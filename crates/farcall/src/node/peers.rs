@@ -8,8 +8,8 @@ use farcall_proto::peer::{NodeName, Target};
 use super::Node;
 use crate::batch::RemoteActor;
 use crate::cluster::{
-    Down, Exit, Factory, LinkError, Monitor, MonitorId, NodeEvents, NodeFilter, NodeMonitor, Peer,
-    SpawnRemote, TooMany,
+    DEFAULT_SCOPE, Down, Exit, Factory, Group, GroupName, LinkError, Monitor, MonitorId, NodeEvents,
+    NodeFilter, NodeMonitor, Peer, SpawnRemote, TooMany,
 };
 use crate::error::CallError;
 use crate::message::{Schema, Value};
@@ -173,5 +173,31 @@ impl Node {
         let (cluster, timeout) = (&self.0.cluster, None);
         let (name, link, monitor, detached, kind) = (None, None, false, false, PhantomData);
         SpawnRemote { cluster, target, factory, args, name, link, monitor, detached, timeout, kind }
+    }
+
+    // ----- groups -----
+
+    /// A named set of actors across nodes (`pg`), in the scope [`DEFAULT_SCOPE`]: `node.group("rooms/1").join("room")?`.
+    ///
+    /// A node that uses groups shares its members with every node that it has a connection with, and connects to none
+    /// for that. A connection over which groups are shared is in use: it does not idle.
+    pub fn group(&self, group: impl Into<String>) -> Group {
+        self.group_in(DEFAULT_SCOPE, group)
+    }
+
+    /// As [`Node::group`], in a scope of its own.
+    pub fn group_in(&self, scope: impl Into<String>, group: impl Into<String>) -> Group {
+        Group::new(&self.0.cluster, GroupName::new(scope, group))
+    }
+
+    /// The groups of a scope that have a member somewhere, sorted.
+    pub fn groups(&self, scope: &str) -> Vec<String> {
+        self.0.cluster.groups(scope)
+    }
+
+    /// How many members in groups this node has, and how many it knows of its peers (limit `group_members_max` for its own,
+    /// and for each peer).
+    pub fn group_members(&self) -> (usize, usize) {
+        self.0.cluster.group_members()
     }
 }

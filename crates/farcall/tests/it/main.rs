@@ -18,6 +18,7 @@ mod describe;
 mod drain;
 mod fixture;
 mod frozen;
+mod groups;
 mod guarantees;
 mod handshake;
 mod heartbeat;
