@@ -117,6 +117,8 @@ mod door;
 mod listener;
 // Layer 4: the verbs.
 pub mod rpc;
+// Layer 5: who is on this host.
+mod portmap;
 // Layer 6: the whole public face.
 mod node;
 
@@ -125,7 +127,7 @@ pub use batch::{Batch, Entry, RemoteActor, Run};
 pub use compress::{Compress, CompressError};
 pub use config::{Config, ConfigError};
 pub use cookie::{CookieFile, CookieFileError};
-pub use discovery::{Address, Chain, Discovery, DiscoveryError, FileMap, NameAtHost, StaticMap};
+pub use discovery::{Address, Chain, Discovery, DiscoveryError, FileMap, NameAtHost, PortMapper, StaticMap};
 pub use driver::Driver;
 pub use error::CallError;
 pub use farcall_derive::{RemoteActor, data, message};

@@ -5,6 +5,7 @@ mod describe;
 mod function;
 mod guard;
 mod layout;
+mod listen;
 mod own;
 mod watch;
 
@@ -38,6 +39,7 @@ use crate::items::Items;
 use crate::listener::Listening;
 use crate::message::{RemoteMessage, Value};
 use crate::metrics::MetricsSnapshot;
+use crate::portmap::PortMap;
 use crate::registry::{RESERVED, RegisterError};
 use crate::rpc::{
     AbcastReport, Call, Caller, MultiCall, Named, OpenStream, Promise, RawCall, Remote, Sbcast, Sent, Targets,
@@ -55,6 +57,8 @@ struct Inner {
     caller: Arc<Caller>,
     acceptors: Arc<Acceptors>,
     listeners: Mutex<Vec<Listening>>,
+    /// The name in the port mapper of this host, if that is used.
+    portmap: Mutex<Option<PortMap>>,
 }
 
 impl std::fmt::Debug for Node {
@@ -535,6 +539,11 @@ impl Node {
         log::info!(target: "farcall", node:% = context.name; "draining");
         let listeners = std::mem::take(&mut *self.0.listeners.lock());
         listeners.iter().for_each(|listening| listening.actor.do_send(Stop));
+        // Before the sockets close: nobody is to be led to a port that a stranger may have next.
+        let portmap = self.0.portmap.lock().take();
+        if let Some(portmap) = portmap {
+            portmap.stop().await;
+        }
         for port in self.0.acceptors.ports() {
             port.goodbye(Goodbye::Draining);
         }
