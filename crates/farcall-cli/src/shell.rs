@@ -75,7 +75,7 @@ async fn follow(
     }
     let remote = parse(&shell.options, &words)?;
     let ready = remote.begin()?;
-    let (node, options) = remote.peer();
+    let (node, options) = remote.peer()?;
     let mut options = options.clone();
     if shell.node.as_ref() != Some(node) {
         // Where the one is, the others are not.

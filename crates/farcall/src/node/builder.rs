@@ -260,9 +260,14 @@ impl NodeBuilder {
             Context::new(name, config, cookies, tls, registry, discovery).map_err(StartError::System)?;
         let acceptors = Arc::new(Acceptors::default());
         let opened = listen(&context, &acceptors).await?;
-        let portmap = register(&context, &opened).await.inspect_err(|_| {
-            acceptors.stop(None);
-        })?;
+        let portmap = match register(&context, &opened).await {
+            Ok(portmap) => portmap,
+            Err(error) => {
+                opened.close().await;
+                acceptors.stop(None);
+                return Err(error);
+            }
+        };
         let clients = Clients::new(context.clone(), acceptors.clone());
         let caller = Arc::new(Caller { context: context.clone(), clients });
         let weak: std::sync::Weak<Caller> = Arc::downgrade(&caller);

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::StartError;
 use crate::acceptor::{Acceptors, Stop};
@@ -18,10 +19,21 @@ use crate::listener::{Listener, Listening};
 pub(super) struct Opened(pub(super) Vec<Listening>);
 
 impl Opened {
+    /// Resolves when the sockets are closed, or when their arbiter is too busy to close them soon.
+    pub(super) async fn close(mut self) {
+        let listeners = std::mem::take(&mut self.0);
+        listeners.iter().for_each(|listening| listening.actor.do_send(Stop));
+        let closed = futures::future::join_all(listeners.into_iter().map(|listening| listening.closed));
+        let _ = tokio::time::timeout(CLOSE_WITHIN, closed).await;
+    }
+
     pub(super) fn keep(mut self) -> Vec<Listening> {
         std::mem::take(&mut self.0)
     }
 }
+
+/// How long the error of a start waits for that.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 impl Drop for Opened {
     fn drop(&mut self) {
