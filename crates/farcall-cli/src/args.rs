@@ -234,11 +234,8 @@ impl Remote {
             | Self::Describe(Describe { node, options, .. }) => (node, options),
             Self::Names(Names { of: NodeOrHost::Host(host), .. }) => {
                 let what = format!("{host} is a host and no node");
-                return Err(Report::here(
-                    "usage",
-                    what,
-                    format!("run `farcall names {host}` outside of the console"),
-                ));
+                let remedy = format!("run `farcall names {host}` outside of the console");
+                return Err(Report { exit: 2, ..Report::here("usage", what, remedy) });
             }
         })
     }
@@ -303,7 +300,7 @@ pub(crate) struct Ping {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Names {
     /// The node, as name@host; or a host
-    #[arg(value_name = "NODE|HOST", value_parser = node_or_host)]
+    #[arg(value_name = "NODE", value_parser = node_or_host)]
     pub(crate) of: NodeOrHost,
     /// The port of the host's mapper; default: mapper.port of the configuration, which is 4369
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
