@@ -199,7 +199,7 @@ fn an_unknown_key_is_named_with_its_table_and_with_what_may_have_been_meant() {
     );
     assert_eq!(
         error("[tcp]\nprot = 1"),
-        "configuration: unknown key \"tcp.prot\"; did you mean tcp.port or tls.port?"
+        "configuration: unknown key \"tcp.prot\"; did you mean tcp.port or tls.port or mapper.port?"
     );
     assert!(error("port = 1").contains("tcp.port"));
     assert_eq!(

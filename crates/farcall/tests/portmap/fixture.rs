@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -17,6 +18,9 @@ use nix::sys::signal::Signal;
 #[derive(Debug)]
 pub struct Who;
 
+/// The ports of one host.
+const BLOCK: u16 = 8;
+
 /// A mapper's port, and a range of ports beside it.
 #[derive(Debug, Clone, Copy)]
 pub struct Host {
@@ -26,13 +30,15 @@ pub struct Host {
 }
 
 impl Host {
-    /// With so many ports, all free at this moment.
+    /// With so many ports, at most seven, all free at this moment: of a block that belongs to this process and call, below
+    /// the ports that the system gives to others.
     pub fn with_ports(count: u16) -> Self {
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        assert!(count < BLOCK);
         let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
         loop {
-            // A free port of the system's choice begins the range; below those that it gives to others.
-            let random = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let mapper = 10_000 + random % 20_000;
+            let block = std::process::id().wrapping_add(CALLS.fetch_add(1, Ordering::Relaxed) * 97) % 2500;
+            let mapper = 10_000 + u16::try_from(block).unwrap() * BLOCK;
             if (mapper..=mapper + count).all(free) {
                 return Self { mapper, first: mapper + 1, last: mapper + count };
             }
