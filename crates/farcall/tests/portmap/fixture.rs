@@ -124,14 +124,23 @@ pub async fn eventually<T, E: std::fmt::Debug, F: Future<Output = Result<T, E>>>
 
 /// Where a test process finds that it is to be a node.
 const SETTINGS: &str = "PORTMAP_NODE_SETTINGS";
+const COOKIE: &str = "PORTMAP_NODE_COOKIE";
 const RUNS: &str = "node runs";
+const FAILED: &str = "node failed: ";
 
 /// A node in a process of its own, which ends with this value.
 pub struct Process(Child);
 
 impl Process {
     pub fn start(host: &Host, name: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let command = Command::new(std::env::current_exe().unwrap());
+        Self::run(command, host, name, 1).unwrap_or_else(|said| panic!("{name} does not start: {said}"))
+    }
+
+    /// With another cookie perhaps, and as another user perhaps, which only root can ask for; else what it says.
+    pub fn run(mut command: Command, host: &Host, name: &str, cookie: u8) -> Result<Self, String> {
+        let mut child = command
+            .env(COOKIE, cookie.to_string())
             .args(["--exact", "fixture::node_process", "--nocapture"])
             .env(SETTINGS, format!("name = \"{name}@127.0.0.1\"\n{}", host.settings()))
             .stdin(Stdio::piped())
@@ -139,8 +148,12 @@ impl Process {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        assert!(lines.any(|line| line.starts_with(RUNS)), "{name} does not start");
-        Self(child)
+        let said = lines.find(|line| line.starts_with(RUNS) || line.starts_with(FAILED));
+        let process = Self(child);
+        match said {
+            Some(said) if said == RUNS => Ok(process),
+            said => Err(said.unwrap_or_default()),
+        }
     }
 
     pub fn pid(&self) -> u32 {
@@ -173,7 +186,11 @@ fn node_process() {
     System::new().block_on(async {
         let config = Config::from_toml(&settings).unwrap();
         assert_eq!(config.mapper.mode, MapperUse::Auto);
-        let node = Node::from_config(config).cookie(cookie(1)).start().await.unwrap();
+        let letter = std::env::var(COOKIE).unwrap().parse().unwrap();
+        let node = match Node::from_config(config).cookie(cookie(letter)).start().await {
+            Ok(node) => node,
+            Err(error) => return println!("\n{FAILED}{error}"),
+        };
         answer(&node);
         println!("\n{RUNS}");
         std::io::stdout().flush().unwrap();

@@ -16,3 +16,4 @@ mod fixture;
 mod hostile;
 mod names;
 mod takeover;
+mod users;
