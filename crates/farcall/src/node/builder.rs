@@ -95,10 +95,10 @@ pub enum StartError {
         tried: String,
     },
     /// A living process of this host has the name, as its port mapper says.
-    #[error("{holder}")]
+    #[error("{reason}")]
     NameInUse {
-        /// The name, who has it, and what to do.
-        holder: String,
+        /// The name, the process and port that have it as far as they are known, and what to do.
+        reason: String,
     },
     /// The port mapper of this host does not take this node, and this node cannot serve one.
     #[error("{reason}")]
@@ -323,7 +323,7 @@ async fn register(context: &Arc<Context>, opened: &Opened) -> Result<Option<Port
     let (MapperUse::Auto, Some(listening)) = (config.mapper.mode, listening) else { return Ok(None) };
     match PortMap::start(context, listening.address.port(), listening.driver == Driver::Tls).await {
         Ok(portmap) => Ok(Some(portmap)),
-        Err(NotRegistered::NameInUse(holder)) => Err(StartError::NameInUse { holder }),
+        Err(NotRegistered::NameInUse(reason)) => Err(StartError::NameInUse { reason }),
         Err(NotRegistered::Refused(reason)) => Err(StartError::Mapper { reason }),
         Err(NotRegistered::System(error)) => Err(StartError::System(error)),
     }
