@@ -8,6 +8,7 @@
 //! - [`identity`]: which node a certificate speaks for.
 //! - [`gate`]: which strangers are let in.
 //! - [`portmap`]: which port of a host is whose: epmd's protocol, and what a mapper keeps.
+//! - [`cluster`]: who is there, and who is told when something ends.
 //! - [`failure`]: what can become of a request, in four classes.
 //! - [`link`]: one connection. Its [`frame`](link::frame) module is the protocol reference, and
 //!   [`handshake`](link::handshake) is what stands before it.
@@ -46,6 +47,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod cluster;
 pub mod failure;
 pub mod gate;
 pub mod identity;

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context as ActorCtx, Handler, Message};
 use bytes::BytesMut;
+use farcall_proto::cluster::members::{LinkId, NodeDown, Peer};
 use farcall_proto::link::handshake::Established;
 use farcall_proto::link::{AcceptorLink, LossCause};
 use farcall_proto::peer::{Incarnation, NodeName};
@@ -143,6 +144,8 @@ struct Seat {
     context: Arc<Context>,
     port: Arc<AnswerPort>,
     id: u64,
+    /// Why it ends, once that is known.
+    cause: NodeDown,
 }
 
 impl Seat {
@@ -156,13 +159,24 @@ impl Seat {
         let id = acceptors.next.fetch_add(1, Ordering::Relaxed);
         acceptors.table.lock().insert(id, Entry { port: port.clone(), incarnation, actor });
         context.metrics.acceptors.up();
-        Self { acceptors: acceptors.clone(), context: context.clone(), port, id }
+        let cause = NodeDown::ConnectionLost;
+        Self { acceptors: acceptors.clone(), context: context.clone(), port, id, cause }
+    }
+}
+
+impl Seat {
+    /// It counts as a sign that this peer is there.
+    fn counts_for(&self, peer: Peer) {
+        self.port.set_linked(self.context.members.link_up(LinkId::In(self.id), peer));
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         self.port.close();
+        if let Some(linked) = self.port.linked() {
+            linked.ended(self.cause);
+        }
         self.acceptors.table.lock().remove(&self.id);
         self.context.metrics.acceptors.down();
     }
@@ -203,10 +217,12 @@ pub(crate) fn accept(arrived: Arrived, context: &Arc<Context>, acceptors: &Arc<A
             }
             let (now, pulse) = (Instant::now(), context.heart.follow(wire.beats()));
             let link = AcceptorLink::new(context.limits(), &params, now);
+            let member = Peer { name: peer.clone(), incarnation, hidden: params.is_hidden() };
             let port = AnswerPort::new(link, peer, params.compress, context.clone(), now);
             let spin = context.config.idle_spin;
             let pump = |dispatch| Pump::new(wire, dispatch, rest, Some(pulse)).spinning(spin);
             let seat = Seat::take(&acceptors, &context, port, incarnation, own);
+            seat.counts_for(member);
             drop(arriving);
             serve(pump, seat, Some(from)).await;
         };
@@ -235,7 +251,7 @@ where
 }
 
 /// Serves a connection to its end. `from` is where it came from; nothing for this node's own.
-async fn serve<I>(pump: impl FnOnce(Dispatch) -> Pump<I, Dispatch>, seat: Seat, from: Option<SocketAddr>)
+async fn serve<I>(pump: impl FnOnce(Dispatch) -> Pump<I, Dispatch>, mut seat: Seat, from: Option<SocketAddr>)
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
@@ -255,7 +271,8 @@ where
     } else {
         pump.await
     };
-    let peer = seat.port.peer();
+    seat.cause = NodeDown::from(&cause);
+    let (context, peer) = (&seat.context, seat.port.peer());
     if let LossCause::Protocol(_) = cause {
         context.metrics.protocol_errors.up();
         let now = Instant::now();

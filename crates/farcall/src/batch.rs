@@ -21,6 +21,7 @@ use crate::clock;
 use crate::compress;
 use crate::held;
 use crate::message::{Answer, MessageInfo, RemoteMessage};
+use crate::order::Order;
 use crate::port::AnswerPort;
 
 /// An actor that peers may call. Written by `#[derive(RemoteActor)]`.
@@ -121,9 +122,55 @@ impl<A: Actor> std::fmt::Debug for Entry<A> {
     }
 }
 
+/// What an actor gets from its node: the requests of one read for it.
+#[derive(Debug)]
+pub struct Batch(Content);
+
+#[derive(Debug)]
+enum Content {
+    Requests(Requests),
+    /// What the runtime itself asks.
+    Order(Order),
+}
+
+impl Message for Batch {
+    type Result = ();
+}
+
+impl Batch {
+    /// Runs every item on the actor, in order. If one of them makes the actor wait, those behind
+    /// it wait too; if one stops it, those behind it are surely not run.
+    pub fn run<A: RemoteActor>(self, actor: &mut A, ctx: &mut A::Context) {
+        match self.0 {
+            Content::Requests(requests) => held::run(requests, actor, ctx),
+            Content::Order(order) => order.obey(ctx),
+        }
+    }
+
+    /// The connection that its requests came over.
+    pub(crate) fn port(&self) -> Option<&Arc<AnswerPort>> {
+        match &self.0 {
+            Content::Requests(requests) => Some(&requests.port),
+            Content::Order(_) => None,
+        }
+    }
+}
+
+impl From<Requests> for Batch {
+    fn from(requests: Requests) -> Self {
+        Self(Content::Requests(requests))
+    }
+}
+
+impl From<Order> for Batch {
+    fn from(order: Order) -> Self {
+        Self(Content::Order(order))
+    }
+}
+
 /// The requests of one read for one actor.
 #[derive(Debug)]
-pub struct Batch {
+pub(crate) struct Requests {
     port: Arc<AnswerPort>,
     backlog: Arc<Backlog>,
     chunk: Bytes,
@@ -133,10 +180,6 @@ pub struct Batch {
     replies: Replies,
     /// Taken from the mailbox and not yet reported to the backlog.
     taken: Taken,
-}
-
-impl Message for Batch {
-    type Result = ();
 }
 
 /// One request or cast of a batch.
@@ -187,17 +230,11 @@ struct Taken {
 /// The backlog hears of progress after this many items, or when the kernel has ticked.
 const REPORT_ITEMS: usize = 16;
 
-impl Batch {
+impl Requests {
     pub(crate) fn new(port: Arc<AnswerPort>, backlog: Arc<Backlog>, chunk: Bytes, items: Vec<Item>) -> Self {
         let replies = Replies::new(port.clone());
         let items = items.into_iter();
         Self { port, backlog, chunk, items, running: None, replies, taken: Taken::default() }
-    }
-
-    /// Runs every item on the actor, in order. If one of them makes the actor wait, those behind
-    /// it wait too; if one stops it, those behind it are surely not run.
-    pub fn run<A: RemoteActor>(self, actor: &mut A, ctx: &mut A::Context) {
-        held::run(self, actor, ctx);
     }
 
     pub(crate) fn backlog(&self) -> &Arc<Backlog> {
@@ -308,7 +345,7 @@ impl Batch {
     }
 }
 
-impl Drop for Batch {
+impl Drop for Requests {
     fn drop(&mut self) {
         if let Some(id) = self.running.take() {
             let failed = if std::thread::panicking() { Failed::Panicked } else { Failed::ActorStopped };

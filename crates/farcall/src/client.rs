@@ -16,11 +16,12 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, Context as ActorCtx, Handler, Message};
 use bytes::BytesMut;
+use farcall_proto::cluster::members::{LinkId, NodeDown, Peer};
 use farcall_proto::failure::NotSent;
-use farcall_proto::link::handshake::{NAME_IN_USE, PeerParams};
+use farcall_proto::link::handshake::{Established, NAME_IN_USE, PeerParams};
 use farcall_proto::link::{LossCause, PEER_DRAINING};
 use farcall_proto::namesake::Namesake;
-use farcall_proto::peer::{Incarnation, NodeName};
+use farcall_proto::peer::NodeName;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -33,6 +34,7 @@ use crate::discovery::Address;
 use crate::driver::Driver;
 use crate::handshaking::{self, Proven};
 use crate::logging::limited;
+use crate::members::Linked;
 use crate::namesakes::Held;
 use crate::socket;
 use crate::transport::{Ended, Pump};
@@ -115,7 +117,8 @@ impl Client {
         let conn = Arc::new(Conn::new(self.context.next_epoch(), limits, now));
         let older = state.conn.replace(conn.clone());
         state.older.extend(older);
-        Way::Fresh(conn.clone(), Life { client: self.clone(), conn, up_since: None, held: None, done: false })
+        let client = self.clone();
+        Way::Fresh(conn.clone(), Life { client, conn, up_since: None, held: None, linked: None, done: false })
     }
 
     /// Whether it leads to this node itself.
@@ -175,8 +178,8 @@ impl Client {
         log::info!(target: "farcall", node:% = self.context.name, peer:% = self.key.node, lane = self.key.lane; "connected");
     }
 
-    /// A connection that was up has ended.
-    fn ended(&self, conn: &Arc<Conn>, ended: Ended, since: Instant) {
+    /// A connection that was up has ended. The next one cannot be made before everybody was told of that.
+    fn ended(&self, conn: &Arc<Conn>, ended: Ended, since: Instant, linked: Option<&Linked>) {
         let now = Instant::now();
         let Ended { cause, written } = ended;
         let mut state = self.state.lock();
@@ -190,9 +193,12 @@ impl Client {
         } else if state.backoff.flapped(now, jitter()).is_some() {
             state.failure = failure.clone();
         }
+        let lost = conn.lost(failure, cause.clone(), written);
+        if let Some(linked) = linked {
+            linked.ended(NodeDown::from(&cause));
+        }
         drop(state);
         self.context.metrics.clients_up.down();
-        let lost = conn.lost(failure, cause.clone(), written);
         if orderly {
             log::info!(
                 target: "farcall", node:% = self.context.name, peer:% = self.key.node,
@@ -275,6 +281,8 @@ pub(crate) struct Life {
     up_since: Option<Instant>,
     /// While it is up, to another process.
     held: Option<Held>,
+    /// While it is up, a sign that the node is there.
+    linked: Option<Arc<Linked>>,
     done: bool,
 }
 
@@ -287,7 +295,7 @@ impl Drop for Life {
         match self.up_since {
             Some(since) => {
                 let ended = Ended { cause: LossCause::Io("the client stopped".into()), written: usize::MAX };
-                self.client.ended(&self.conn, ended, since);
+                self.client.ended(&self.conn, ended, since, self.linked.as_deref());
             }
             None => {
                 let failure = NotSent::ConnectFailed("the client stopped".into());
@@ -323,10 +331,11 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
         Ok((Proven { wire, established, rest }, at)) => {
             wire.take_back_when_dropped();
             life.client.connected(&life.conn, &established.params);
-            life.found(&acceptors, established.incarnation, at);
+            life.found(&acceptors, &established, at);
             life.up_since = Some(Instant::now());
             let pulse = Some(context.heart.follow(wire.beats()));
-            let pump = Pump::new(wire, Asking::new(life.conn.clone(), idle), rest, pulse);
+            let asking = Asking::new(life.conn.clone(), idle).counting(life.linked.clone());
+            let pump = Pump::new(wire, asking, rest, pulse);
             let ended = pump.spinning(context.config.idle_spin).await;
             life.end(ended);
         }
@@ -335,8 +344,13 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
 
 impl Life {
     /// The connection leads to this process of the node, at this address.
-    fn found(&mut self, acceptors: &Acceptors, incarnation: Incarnation, at: SocketAddr) {
+    fn found(&mut self, acceptors: &Acceptors, established: &Established, at: SocketAddr) {
         let (node, context) = (&self.client.key.node, &self.client.context);
+        let Established { incarnation, params, .. } = established;
+        let (incarnation, hidden) = (*incarnation, params.is_hidden());
+        let peer = Peer { name: node.clone(), incarnation, hidden };
+        let link = LinkId::Out(self.conn.epoch());
+        self.linked = Some(Arc::new(context.members.link_up(link, peer)));
         let (held, younger) = acceptors.namesakes.reached(node, incarnation, &self.conn);
         self.held = Some(held);
         let Some(Namesake { incarnation: younger, from }) = younger else { return };
@@ -351,7 +365,7 @@ impl Life {
     fn end(mut self, ended: Ended) {
         self.done = true;
         let since = self.up_since.unwrap_or_else(Instant::now);
-        self.client.ended(&self.conn, ended, since);
+        self.client.ended(&self.conn, ended, since, self.linked.as_deref());
     }
 }
 

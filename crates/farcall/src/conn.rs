@@ -10,15 +10,17 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use farcall_proto::failure::{Failure, NotSent};
+use farcall_proto::link::frame::Goodbye;
 use farcall_proto::link::handshake::PeerParams;
 use farcall_proto::link::liveness::IoState;
 use farcall_proto::link::outbox::Body;
 use farcall_proto::link::{
-    Arrival, Casted, ClientLink, Limits, Loan, LossCause, NextItem, Outgoing, Phase, RoomTicket, RouteKey,
-    Submit, Ticket,
+    Arrival, Casted, ClientLink, Limits, Loan, LossCause, NextItem, Outgoing, PEER_DRAINING, Phase,
+    RoomTicket, RouteKey, Submit, Ticket,
 };
 use parking_lot::Mutex;
 
+use crate::members::Linked;
 use crate::spare;
 use crate::transport::{Fresh, Progress, Side};
 
@@ -234,6 +236,16 @@ impl Conn {
         });
     }
 
+    /// As [`Conn::begin_close`], and tells the peer that this node shuts down.
+    pub(crate) fn drain(&self, why: &'static str) {
+        self.with_link(|inner| {
+            inner.link.goodbye(Goodbye::Draining, why);
+            if let Some(pump) = inner.sleeping.take() {
+                pump.wake();
+            }
+        });
+    }
+
     /// Ends the requests whose deadline passed while there is no connection; gives when to come again.
     pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
         self.with_link(|inner| {
@@ -290,11 +302,27 @@ pub(crate) struct Asking {
     conn: Arc<Conn>,
     idle: Option<Duration>,
     woken: Vec<Waker>,
+    /// Whom to tell that the peer drains, until it was told.
+    linked: Option<Arc<Linked>>,
 }
 
 impl Asking {
     pub(crate) fn new(conn: Arc<Conn>, idle: Option<Duration>) -> Self {
-        Self { conn, idle, woken: Vec::new() }
+        Self { conn, idle, woken: Vec::new(), linked: None }
+    }
+
+    /// It counts for a peer that is there.
+    pub(crate) fn counting(self, linked: Option<Arc<Linked>>) -> Self {
+        Self { linked, ..self }
+    }
+
+    fn tell_draining(&mut self) {
+        if self.conn.is_retired()
+            && self.conn.closing() == Some(PEER_DRAINING)
+            && let Some(linked) = self.linked.take()
+        {
+            linked.draining();
+        }
     }
 
     fn with<R>(&mut self, act: impl FnOnce(&mut Inner) -> R) -> R {
@@ -312,14 +340,16 @@ impl Asking {
 
 impl Side for Asking {
     fn handle_data(&mut self, buffer: &mut BytesMut, now: Instant) -> Result<(), LossCause> {
-        self.with(|inner| {
+        let result = self.with(|inner| {
             let before = inner.link.in_flight();
             let result = inner.link.handle_data(buffer, now).map_err(LossCause::Protocol);
             if before > 0 {
                 inner.last_used = now;
             }
             result
-        })
+        });
+        self.tell_draining();
+        result
     }
 
     fn advance(&mut self, _: &mut BytesMut, _: Instant, _: &Waker) -> Result<Progress, LossCause> {

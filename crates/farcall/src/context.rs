@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::discovery::Discovery;
 use crate::heartbeat::Heart;
 use crate::logging::{RateLimit, limited};
+use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::tls::Tls;
@@ -52,6 +53,8 @@ pub(crate) struct Context {
     pub(crate) gate: Mutex<Gate>,
     /// How many connections to one node are made at a time.
     pub(crate) turns: Turns,
+    /// Who is there.
+    pub(crate) members: Arc<Members>,
     /// Outgoing connections begun, also those that came to nothing.
     epochs: AtomicU64,
     /// What references in messages read by this node are bound to.
@@ -95,6 +98,7 @@ impl Context {
             tls,
             gate,
             turns: Turns::default(),
+            members: Members::new(),
             epochs: AtomicU64::new(0),
             binding: OnceLock::new(),
             keyring: RwLock::new(cookies.keyring),
@@ -143,7 +147,8 @@ impl Context {
 
     /// What this node announces of itself.
     pub(crate) fn params(&self) -> PeerParams {
-        self.limits().announce(crate::compress::INFLATES)
+        let flags = if self.config.hidden { PeerParams::HIDDEN } else { 0 };
+        PeerParams { flags, ..self.limits().announce(crate::compress::INFLATES) }
     }
 
     /// What a peer on this node's own loopback would have announced.

@@ -15,7 +15,7 @@ use farcall_proto::link::outbox::Body;
 use farcall_proto::link::{Inbound, Loan, LossCause, Outgoing, Payload, Request, RequestKind, Slice};
 
 use crate::backlog::{Admission, Coming};
-use crate::batch::{Batch, Item, ItemPayload, Want};
+use crate::batch::{Item, ItemPayload, Requests, Want};
 use crate::context::Context;
 use crate::logging::Foreign;
 use crate::port::AnswerPort;
@@ -285,10 +285,10 @@ impl Dispatch {
             let registration = &handler.registration;
             registration.backlog.count_in(items.len(), bytes, self.received_at);
             self.port.backlog().count_in(items.len(), bytes, self.received_at);
-            let batch = Batch::new(self.port.clone(), registration.backlog.clone(), chunk, items);
+            let batch = Requests::new(self.port.clone(), registration.backlog.clone(), chunk, items);
             // `do_send` ignores the mailbox's capacity on purpose: the backlog has admitted every item of it.
             // If the actor is gone meanwhile, the batch's drop answers for each item.
-            registration.recipient.do_send(batch);
+            registration.recipient.do_send(batch.into());
         }
     }
 }
@@ -329,7 +329,7 @@ impl Side for Dispatch {
                 return Ok(Progress::Paused(Some(now + patience)));
             }
             self.crowded = pressure == Admission::Stuck;
-            let (slice, woken) = (&mut self.slice, &mut self.woken);
+            let (slice, woken, mut drains) = (&mut self.slice, &mut self.woken, false);
             let result = self.port.pump(|link, sleeping, last_used| {
                 if !link.wants_read() {
                     // Answers pile up: the writer wakes this pump anyway, when it gets rid of some.
@@ -338,6 +338,7 @@ impl Side for Dispatch {
                 }
                 link.handle_data(buffer, SLICE_FRAMES, SLICE_BYTES, slice)?;
                 link.poll_woken(woken);
+                drains = link.peer_drains();
                 if !slice.items.is_empty() {
                     *last_used = now;
                 }
@@ -346,6 +347,9 @@ impl Side for Dispatch {
             self.woken.drain(..).for_each(Waker::wake);
             if !result.map_err(LossCause::Protocol)? {
                 return Ok(Progress::Paused(None));
+            }
+            if drains && let Some(linked) = self.port.linked() {
+                linked.draining();
             }
             self.chunk = std::mem::take(&mut self.slice.chunk);
             self.pending = std::mem::take(&mut self.slice.items).into_iter();

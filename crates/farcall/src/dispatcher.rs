@@ -121,15 +121,21 @@ impl Clients {
         }
     }
 
-    /// Nodes with a living outgoing connection, sorted, each once, without this node.
+    /// Nodes with a living outgoing connection, sorted, each once, without this node and hidden ones.
     pub(crate) fn nodes(&self) -> Vec<NodeName> {
-        let table = self.table.read();
-        let up = table.values().filter(|client| client.is_up()).map(|client| client.node().clone());
-        let mut nodes: Vec<_> = up.filter(|node| *node != self.context.name).collect();
-        drop(table);
+        let mut nodes: Vec<_> = {
+            let table = self.table.read();
+            table.values().filter(|client| client.is_up()).map(|client| client.node().clone()).collect()
+        };
         nodes.sort();
         nodes.dedup();
+        nodes.retain(|node| *node != self.context.name && !self.context.members.is_hidden(node));
         nodes
+    }
+
+    /// Every node that was a target lately, whatever became of it.
+    pub(crate) fn known(&self) -> Vec<NodeName> {
+        self.table.read().values().map(|client| client.node().clone()).collect()
     }
 
     /// How many outgoing connections to this node are up, those of keys included.

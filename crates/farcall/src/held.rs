@@ -16,11 +16,11 @@ use actix::{ActorContext, ActorFuture, AsyncContext};
 use parking_lot::Mutex;
 
 use crate::backlog::Backlog;
-use crate::batch::{Batch, RemoteActor};
+use crate::batch::{RemoteActor, Requests};
 
 /// What is held back for one registration, oldest first. Its size is bounded by the backlog, which still counts it.
 #[derive(Debug)]
-struct Held(Mutex<VecDeque<Batch>>);
+struct Held(Mutex<VecDeque<Requests>>);
 
 /// Where a registration finds what is held back for it.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl HeldPlace {
 }
 
 /// Runs a batch, behind what is held back already.
-pub(crate) fn run<A: RemoteActor>(batch: Batch, actor: &mut A, ctx: &mut A::Context) {
+pub(crate) fn run<A: RemoteActor>(batch: Requests, actor: &mut A, ctx: &mut A::Context) {
     let backlog = batch.backlog().clone();
     if let Some(held) = backlog.held().current() {
         held.0.lock().push_back(batch);

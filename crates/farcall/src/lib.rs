@@ -99,6 +99,8 @@ mod batch;
 mod context;
 mod handshaking;
 mod held;
+mod members;
+mod order;
 mod port;
 mod registry;
 mod tls;
@@ -117,7 +119,8 @@ mod door;
 mod listener;
 // Layer 4: the verbs.
 pub mod rpc;
-// Layer 5: who is on this host.
+// Layer 5: who is on this host, and what nodes know of each other.
+pub mod cluster;
 mod portmap;
 // Layer 6: the whole public face.
 mod node;

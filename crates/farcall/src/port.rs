@@ -1,7 +1,7 @@
 //! Where answers go: the half of an inbound connection that its actors share with its pump.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -18,6 +18,7 @@ use crate::answer::body;
 use crate::backlog::Backlog;
 use crate::compress::{self, Compress};
 use crate::context::Context as NodeContext;
+use crate::members::Linked;
 use crate::metrics::Metrics;
 use crate::spare;
 
@@ -25,6 +26,8 @@ use crate::spare;
 pub(crate) struct AnswerPort {
     inner: Mutex<Inner>,
     peer: NodeName,
+    /// Whom it counts for; nothing for this node's own.
+    linked: OnceLock<Linked>,
     backlog: Backlog,
     context: Arc<NodeContext>,
     closed: AtomicBool,
@@ -93,6 +96,7 @@ impl AnswerPort {
         Arc::new(Self {
             inner: Mutex::new(Inner { link, sleeping: None, last_used: now }),
             peer,
+            linked: OnceLock::new(),
             backlog: Backlog::new(usize::MAX, context.config.acceptor_bytes_max, now),
             context,
             closed: AtomicBool::new(false),
@@ -107,6 +111,17 @@ impl AnswerPort {
 
     pub(crate) fn peer(&self) -> &NodeName {
         &self.peer
+    }
+
+    /// It counts for a peer that is there.
+    pub(crate) fn set_linked(&self, linked: Linked) {
+        // A connection gets one seat.
+        let _ = self.linked.set(linked);
+    }
+
+    /// Whom it counts for; nothing for this node's own.
+    pub(crate) fn linked(&self) -> Option<&Linked> {
+        self.linked.get()
     }
 
     /// Until the guard is dropped, references read on this thread are bound to this node.

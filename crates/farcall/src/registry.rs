@@ -3,8 +3,8 @@
 //! Only what is registered is reachable at all; the access list narrows it further. Every change moves
 //! `generation`, so that connections look a name up again only when something changed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use actix::Recipient;
@@ -106,14 +106,21 @@ pub enum RegisterError {
 }
 
 /// The table of names.
-#[derive(Debug)]
 pub(crate) struct Registry {
     names: Mutex<HashMap<Arc<str>, Arc<Registration>, ahash::RandomState>>,
     access: RwLock<AccessList>,
     generation: AtomicU64,
     next_id: AtomicU64,
     changed: Notify,
+    /// Told, outside of the lock, of each registration that is over.
+    over: OnceLock<Box<dyn Fn(u64) + Send + Sync>>,
     limits: RegistryLimits,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Registry")
+    }
 }
 
 /// What bounds the table and each mailbox in it.
@@ -132,6 +139,7 @@ impl Registry {
             generation: AtomicU64::new(1),
             next_id: AtomicU64::new(0),
             changed: Notify::new(),
+            over: OnceLock::new(),
             limits,
         })
     }
@@ -169,8 +177,19 @@ impl Registry {
         };
         let replaced = names.insert(name, Arc::new(registration));
         drop(names);
-        self.note_out(replaced);
+        self.note_over(replaced);
         Ok(id)
+    }
+
+    /// From now on, `tell` hears of each registration that is over, by its id. It is called on whichever thread ends it.
+    pub(crate) fn tell_when_over(&self, tell: impl Fn(u64) + Send + Sync + 'static) {
+        // A node is put together once.
+        let _ = self.over.set(Box::new(tell));
+    }
+
+    /// The living registration of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<Registration>> {
+        self.names.lock().get(name).filter(|found| found.is_alive()).cloned()
     }
 
     /// States the version of a registration.
@@ -205,9 +224,19 @@ impl Registry {
         drop(names);
         let found = removed.is_some();
         if found {
-            self.note_out(removed);
+            self.note_over(removed);
         }
         found
+    }
+
+    /// As [`Registry::note_out`], for registrations that have no successor of the same id.
+    fn note_over(&self, gone: impl IntoIterator<Item = Arc<Registration>>) {
+        let gone: Vec<_> = gone.into_iter().collect();
+        let ids: Vec<_> = gone.iter().map(|gone| gone.id).collect();
+        self.note_out(gone);
+        if let Some(over) = self.over.get() {
+            ids.into_iter().for_each(over);
+        }
     }
 
     /// To be called outside the lock: what a mailbox may still hold is the application's.
@@ -219,7 +248,7 @@ impl Registry {
     /// Takes every name out: the actors that only their names held end.
     pub(crate) fn clear(&self) {
         let removed = std::mem::take(&mut *self.names.lock());
-        self.note_out(removed.into_values());
+        self.note_over(removed.into_values());
     }
 
     /// All living registrations, by name.
@@ -238,7 +267,7 @@ impl Registry {
 
     /// Whether a living actor has this name.
     pub(crate) fn contains(&self, name: &str) -> bool {
-        self.names.lock().get(name).is_some_and(|found| found.is_alive())
+        self.find(name).is_some()
     }
 
     /// Resolves when the name is there.
@@ -254,7 +283,12 @@ impl Registry {
         }
     }
 
-    /// Whether the access list permits an actor.
+    /// Whether the access list permits an actor to this node.
+    pub(crate) fn permits_peer(&self, peer: &NodeName, actor: &str) -> bool {
+        self.access.read().permits_peer(peer, actor)
+    }
+
+    /// Whether the access list permits an actor to nodes at all.
     pub(crate) fn permits(&self, actor: &str) -> bool {
         self.access.read().permits(actor)
     }

@@ -45,9 +45,11 @@ const LAYERS: &[(u32, &[&str])] = &[
             "turns",
             "backlog",
             "registry",
+            "members",
             "context",
             "port",
             "answer",
+            "order",
             "held",
             "batch",
             "handshaking",
@@ -57,7 +59,7 @@ const LAYERS: &[(u32, &[&str])] = &[
     (2, &["conn", "namesakes", "dispatch", "acceptor", "client"]),
     (3, &["dispatcher", "door", "listener"]),
     (4, &["rpc"]),
-    (5, &["portmap"]),
+    (5, &["portmap", "cluster"]),
     (6, &["node"]),
 ];
 

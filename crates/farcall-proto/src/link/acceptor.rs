@@ -118,6 +118,8 @@ pub struct AcceptorLink<T> {
     crowded: Vec<u32>,
     lost: bool,
     goodbye: Option<Goodbye>,
+    /// The caller has said that it shuts down.
+    peer_drains: bool,
     woken: Vec<T>,
 }
 
@@ -163,6 +165,7 @@ impl<T> AcceptorLink<T> {
             crowded: Vec::new(),
             lost: false,
             goodbye: None,
+            peer_drains: false,
             woken: Vec::new(),
             limits,
         }
@@ -298,7 +301,11 @@ impl<T> AcceptorLink<T> {
                 self.grant(id, bytes);
                 Ok(())
             }
-            Frame::Ping { token: 0 } | Frame::Void | Frame::Pong { .. } | Frame::Goodbye { .. } => Ok(()),
+            Frame::Ping { token: 0 } | Frame::Void | Frame::Pong { .. } => Ok(()),
+            Frame::Goodbye { reason } => {
+                self.peer_drains |= reason == Goodbye::Draining;
+                Ok(())
+            }
             Frame::Ping { token } => {
                 self.outbox.pong(token);
                 Ok(())
@@ -467,6 +474,11 @@ impl<T> AcceptorLink<T> {
             self.goodbye = Some(reason);
             self.outbox.control(|out| frame::write_goodbye(reason, out));
         }
+    }
+
+    /// Whether the caller has said that it shuts down.
+    pub fn peer_drains(&self) -> bool {
+        self.peer_drains
     }
 
     /// Requests not yet answered.

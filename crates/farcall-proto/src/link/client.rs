@@ -450,6 +450,14 @@ impl<T> ClientLink<T> {
         }
     }
 
+    /// Tells the peer why, and takes nothing new.
+    pub fn goodbye(&mut self, reason: Goodbye, why: &'static str) {
+        if matches!(self.phase, Phase::Up) {
+            self.outbox.control(|out| frame::write_goodbye(reason, out));
+        }
+        self.begin_close(why);
+    }
+
     /// Nothing in flight and nothing to write: the link can be closed without harm.
     pub fn is_quiet(&self) -> bool {
         self.requests.unanswered() == 0 && self.outbox.unsent_bytes() == 0 && self.room.is_empty()

@@ -239,6 +239,7 @@ fn check_counts(c: &Config) -> Result<(), ConfigError> {
         ("mailbox_messages_max", c.mailbox_messages_max, COUNT_MAX),
         ("routes_max", c.routes_max, 1 << 16),
         ("names_max", c.names_max, COUNT_MAX),
+        ("monitors_max", c.monitors_max, COUNT_MAX),
         ("half_open_max", c.half_open_max, 1 << 16),
         ("acceptors_max", c.acceptors_max, 1 << 20),
     ] {

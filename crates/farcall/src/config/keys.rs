@@ -73,6 +73,7 @@ const KEYS: &[KeyDoc] = &[
     // Who and where.
     key("name", Text, "unset", "the node's name, name@host; needed to start unless the builder gives it"),
     key("cluster", Text, "farcall", "nodes of clusters with different names refuse each other"),
+    key("hidden", Switch, "false", "peers leave it out of what is meant for all nodes; by its name it is reached"),
     key("cookie_file", Text, "unset", "the file with the cookie; unset takes the one in the user's configuration folder"),
     key("driver", Text, "tcp", "how nodes are dialled whose address does not say, and which listener is on by itself: tcp or tls"),
     key("tcp.listen", Text, "auto", "where to accept connections without TLS: auto (host of name, tcp.port; only if driver is tcp), off, or a list of IP:port"),
@@ -139,6 +140,7 @@ const KEYS: &[KeyDoc] = &[
     key("acceptor_bytes_max", Bytes, "32MiB", "bytes of requests accepted from one connection and not yet answered"),
     key("routes_max", Number, "4096", "actor and message names a peer may define, per connection"),
     key("names_max", Number, "65536", "names registered on this node"),
+    key("monitors_max", Number, "1048576", "monitors of this node; and monitors and links that each peer may have here"),
     key("half_open_max", Number, "128", "incoming connections that have not proved who they are"),
     key("strangers.half_open_per_source_max", Number, "8", "connections of one source in their handshake; a source is an IPv4 address or an IPv6 /64"),
     key("strangers.accept_rate", Number, "200", "handshakes that may begin each second; those that succeed do not count"),

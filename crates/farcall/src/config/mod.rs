@@ -65,6 +65,8 @@ pub struct Config {
     pub name: Option<NodeName>,
     /// Nodes of clusters with different names refuse each other.
     pub cluster: String,
+    /// Stays out of what is meant for all nodes (Erlang's hidden nodes): a peer lists and reaches it only by its name.
+    pub hidden: bool,
     /// The file that holds the cookie; `None` takes the one in the user's configuration folder.
     pub cookie_file: Option<PathBuf>,
     /// How nodes are dialled whose address does not say.
@@ -181,6 +183,8 @@ pub struct Config {
     pub routes_max: usize,
     /// Names registered on this node.
     pub names_max: usize,
+    /// The most monitors of this node; and the most monitors, and links, that each peer may have here.
+    pub monitors_max: usize,
     /// Incoming connections that have not proved who they are.
     pub half_open_max: usize,
     /// Incoming connections.
@@ -194,6 +198,7 @@ impl Default for Config {
         Self {
             name: None,
             cluster: "farcall".to_owned(),
+            hidden: false,
             cookie_file: None,
             driver: Driver::Tcp,
             allow_plaintext: false,
@@ -236,6 +241,7 @@ impl Default for Config {
             acceptor_bytes_max: 32 * MIB,
             routes_max: 4096,
             names_max: 65_536,
+            monitors_max: 1 << 20,
             half_open_max: GateLimits::default().half_open_max,
             acceptors_max: 4096,
         }

@@ -55,7 +55,7 @@ fn sample(key: &KeyDoc) -> (String, &'static str) {
         ("tls.version_min", _) => "1.2",
         ("tls.expiry_warning", _) => "168h",
         ("tcp.nodelay" | "tls.reload_on_sighup", _) => "false",
-        ("tcp.v6_only" | "allow_plaintext" | "strangers.limit_loopback", _) => "true",
+        ("hidden" | "tcp.v6_only" | "allow_plaintext" | "strangers.limit_loopback", _) => "true",
         ("nodes", _) => "b@x=h:1,c@::1=[::1]:2,d@x=tls://h:3",
         ("access.peers", _) => "web*@*=math.* clock,ops@x=*",
         ("strangers.accept_rate", _) => "777",

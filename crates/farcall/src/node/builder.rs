@@ -16,6 +16,7 @@ use super::{Inner, Node, watch};
 use crate::acceptor::Acceptors;
 use crate::access::AccessList;
 use crate::batch::RemoteActor;
+use crate::cluster::Cluster;
 use crate::config::{Config, ConfigError, Listen, MapperUse, PortRange};
 use crate::context::{Context, Cookies};
 use crate::cookie::{CookieFile, CookieFileError};
@@ -272,8 +273,10 @@ impl NodeBuilder {
         let caller = Arc::new(Caller { context: context.clone(), clients });
         let weak: std::sync::Weak<Caller> = Arc::downgrade(&caller);
         context.set_binding(weak);
+        let cluster = Cluster::new(caller.clone(), actix_rt::Arbiter::current());
         let node = Node(Arc::new(Inner {
             caller,
+            cluster,
             acceptors,
             listeners: Mutex::new(opened.keep()),
             portmap: Mutex::new(portmap),

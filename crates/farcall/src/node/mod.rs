@@ -2,12 +2,13 @@
 
 mod builder;
 mod describe;
+mod ending;
 mod function;
 mod guard;
 mod layout;
 mod listen;
 mod own;
-mod shutdown;
+mod peers;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub use layout::Layout;
 use crate::acceptor::Acceptors;
 use crate::access::AccessList;
 use crate::batch::RemoteActor;
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::cookie::CookieFileError;
 use crate::driver::Driver;
@@ -55,6 +57,7 @@ pub struct Node(Arc<Inner>);
 
 struct Inner {
     caller: Arc<Caller>,
+    cluster: Arc<Cluster>,
     acceptors: Arc<Acceptors>,
     listeners: Mutex<Vec<Listening>>,
     /// The name in the port mapper of this host, if that is used.
@@ -347,7 +350,8 @@ impl Node {
 
     // ----- nodes -----
 
-    /// Nodes with a living outgoing connection, sorted, each once, without this node.
+    /// Nodes with a living outgoing connection, sorted, each once, without this node and hidden ones. Others are found
+    /// with [`nodes_that`](Node::nodes_that).
     pub fn nodes(&self) -> Vec<NodeName> {
         self.0.caller.clients.nodes()
     }

@@ -1,12 +1,16 @@
 //! The reserved actor `farcall`: how nodes talk about themselves. Everything beyond the verbs travels as a request to it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler, ResponseFuture};
 
 use super::Node;
 use super::describe::{NodeDescription, actors};
-use crate::RemoteActor;
+use crate::batch::{Batch, Entry, RemoteActor};
+use crate::cluster::{self, Attend, Spawn, Spawning, Tell};
+use crate::members::Linked;
+use crate::port::AnswerPort;
 
 /// What do you expose?
 #[farcall::message(result = NodeDescription, name = "farcall.Describe")]
@@ -31,16 +35,45 @@ pub(super) struct WaitFor {
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The reserved actor.
-#[derive(RemoteActor)]
-#[remote(Describe, WaitFor)]
 pub(super) struct Own {
     /// Keeps the node alive until it is shut down, whoever drops its handle.
     node: Node,
+    /// The connection whose requests it handles now.
+    port: Option<Arc<AnswerPort>>,
 }
 
 impl Own {
     pub(super) fn new(node: Node) -> Self {
-        Self { node }
+        Self { node, port: None }
+    }
+
+    /// Who asks; nothing for this node itself.
+    fn linked(&self) -> Option<&Linked> {
+        self.port.as_ref().and_then(|port| port.linked())
+    }
+}
+
+impl RemoteActor for Own {
+    fn entries() -> &'static [Entry<Self>] {
+        const ENTRIES: &[Entry<Own>] = &[
+            Entry::new::<Describe>(),
+            Entry::new::<WaitFor>(),
+            Entry::new::<Attend>(),
+            Entry::new::<Tell>(),
+            Entry::new::<Spawn>(),
+        ];
+        ENTRIES
+    }
+}
+
+/// By hand: it has to know who asks.
+impl Handler<Batch> for Own {
+    type Result = ();
+
+    fn handle(&mut self, batch: Batch, ctx: &mut Context<Self>) {
+        self.port = batch.port().cloned();
+        batch.run(self, ctx);
+        self.port = None;
     }
 }
 
@@ -69,5 +102,30 @@ impl Handler<WaitFor> for Own {
         let registry = self.node.0.caller.context.registry.clone();
         let within = Duration::from_millis(u64::from(within_ms)).min(WAIT_MAX);
         Box::pin(async move { tokio::time::timeout(within, registry.wait_for(&actor)).await.is_ok() })
+    }
+}
+
+impl Handler<Attend> for Own {
+    type Result = actix::MessageResult<Attend>;
+
+    fn handle(&mut self, attend: Attend, _: &mut Context<Self>) -> Self::Result {
+        actix::MessageResult(cluster::answer(&self.node.0.cluster, self.linked(), &attend))
+    }
+}
+
+impl Handler<Tell> for Own {
+    type Result = bool;
+
+    fn handle(&mut self, tell: Tell, _: &mut Context<Self>) -> bool {
+        cluster::told(&self.node.0.cluster, self.linked(), &tell)
+    }
+}
+
+impl Handler<Spawn> for Own {
+    type Result = actix::MessageResult<Spawn>;
+
+    fn handle(&mut self, spawn: Spawn, _: &mut Context<Self>) -> Self::Result {
+        let started: Spawning = self.node.0.cluster.spawn(self.linked(), &spawn);
+        actix::MessageResult(started)
     }
 }

@@ -190,6 +190,13 @@ pub struct RemoteStream<T> {
     item: PhantomData<fn() -> T>,
 }
 
+impl<T> RemoteStream<T> {
+    /// The number of its connection, as in [`Node::epoch`](crate::Node::epoch).
+    pub(crate) fn epoch(&self) -> u64 {
+        self.source.conn.epoch()
+    }
+}
+
 impl<T: Value> Stream for RemoteStream<T> {
     type Item = Result<T, CallError>;
 

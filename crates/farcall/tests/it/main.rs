@@ -27,7 +27,9 @@ mod local;
 #[path = "../support/log_lines.rs"]
 mod log_lines;
 mod many;
+mod monitors;
 mod namesakes;
+mod nodes;
 mod one_at_a_time;
 mod payloads;
 #[path = "../support/pki.rs"]
@@ -38,6 +40,7 @@ mod raw;
 mod references;
 mod review;
 mod smoke;
+mod spawns;
 mod streams;
 mod stress;
 mod versions;

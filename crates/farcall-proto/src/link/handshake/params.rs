@@ -32,6 +32,16 @@ pub struct PeerParams {
     pub extensions: Extensions,
 }
 
+impl PeerParams {
+    /// In `flags`: the node stays out of what is meant for all nodes, and is not listed among them.
+    pub const HIDDEN: u32 = 1;
+
+    /// Whether it stays out of what is meant for all nodes.
+    pub fn is_hidden(&self) -> bool {
+        self.flags & Self::HIDDEN != 0
+    }
+}
+
 /// Numbered values that an older node can skip; bounded so that a stranger's greeting stays small.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Extensions(Vec<(u16, Vec<u8>)>);

@@ -1,4 +1,4 @@
-//! The end of a node: nothing new, then what is in flight, then the sockets.
+//! The end of a node: what is in flight finishes, peers are told, sockets close.
 
 use std::time::{Duration, Instant};
 
@@ -21,13 +21,16 @@ impl Node {
         log::info!(target: "farcall", node:% = context.name; "draining");
         let listeners = std::mem::take(&mut *self.0.listeners.lock());
         listeners.iter().for_each(|listening| listening.actor.do_send(Stop));
-        // Before the sockets close: nobody is to be led to a port that a stranger may have next.
+        for port in self.0.acceptors.ports() {
+            port.goodbye(Goodbye::Draining);
+        }
+        // Told after every goodbye; a session would keep its connection from ending.
+        self.0.caller.clients.conns().iter().for_each(|conn| conn.drain("this node is draining"));
+        self.0.cluster.shut_down();
+        // Nobody is to be led to a port that a stranger may have next.
         let portmap = self.0.portmap.lock().take();
         if let Some(portmap) = portmap {
             portmap.stop().await;
-        }
-        for port in self.0.acceptors.ports() {
-            port.goodbye(Goodbye::Draining);
         }
         let mut busy_at = Instant::now();
         let finished = loop {
@@ -38,7 +41,7 @@ impl Node {
             // A peer says goodbye too, when all it sent was answered or refused. One that does not is not waited for.
             let left = ports.is_empty() || now.saturating_duration_since(busy_at) >= GOODBYE_WITHIN;
             let conns = self.0.caller.clients.conns();
-            conns.iter().for_each(|conn| conn.begin_close("this node is draining"));
+            conns.iter().for_each(|conn| conn.drain("this node is draining"));
             if left && conns.is_empty() {
                 break true;
             }
@@ -54,7 +57,9 @@ impl Node {
         log::info!(target: "farcall", node:% = context.name, finished = finished; "stopped");
         finished
     }
+}
 
+impl Node {
     /// Resolves when the sockets are closed, so that a successor may listen on them.
     async fn gone(&self, listeners: Vec<Listening>) {
         let closed = async {

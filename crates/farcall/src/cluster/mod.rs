@@ -1,0 +1,24 @@
+//! What nodes know of each other: who is there, and what ends.
+//!
+//! Everything here rests on connections that exist for another reason, or that are asked for by name: no node connects to
+//! others because somebody else did.
+
+mod attending;
+mod factories;
+mod monitors;
+mod nodes;
+mod sessions;
+mod spawning;
+mod wire;
+
+pub(crate) use attending::{answer, told};
+pub use factories::SpawnRefused;
+pub(crate) use factories::{Factory, Spawn, Spawning};
+pub use farcall_proto::cluster::members::{NodeDown, NodeEvent, Peer};
+pub use farcall_proto::cluster::signals::{DownReason, MonitorId, TooMany};
+pub use monitors::{Down, Exit, LinkError, Monitor};
+pub(crate) use nodes::chosen;
+pub use nodes::{Lagged, NodeEvents, NodeFilter, NodeMonitor};
+pub(crate) use sessions::Cluster;
+pub use spawning::{SpawnError, SpawnRemote, Spawned};
+pub(crate) use wire::{Attend, Tell};
