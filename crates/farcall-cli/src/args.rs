@@ -45,6 +45,9 @@ Examples:
     farcall call beta@127.0.0.1 counter Total
     farcall call beta@127.0.0.1 store Put - < item.json
 
+  Which nodes are on a host, by its port mapper (theirs, or epmd):
+    farcall names 127.0.0.1
+
   Send one way, and know that the actor has it:
     farcall cast beta@127.0.0.1 counter Add '{\"amount\":1}'
 
@@ -214,23 +217,32 @@ pub(crate) enum Remote {
     /// The answer comes from the node's connection, not from an actor. The time to connect is told apart.
     #[command(verbatim_doc_comment)]
     Ping(Ping),
-    /// List the actors of a node, with the messages they accept
+    /// List the actors of a node, with the messages they accept; or the nodes of a host
+    ///
+    /// A name with an @ is a node. Without one it is a host, whose port mapper is asked, as `epmd -names` does: it needs no
+    /// cookie. A node that serves the mapper lists names for processes of its own host only.
+    #[command(verbatim_doc_comment)]
     Names(Names),
     /// Show the messages of a node's actors: layouts, and an example of each to copy
     Describe(Describe),
 }
 
 impl Remote {
-    /// The node, and how to get there.
-    pub(crate) fn peer(&self) -> (&NodeName, &Options) {
-        match self {
+    /// The node, and how to get there; an error if it is a host that is asked.
+    pub(crate) fn peer(&self) -> Result<(&NodeName, &Options), Report> {
+        Ok(match self {
             Self::Call(Call { message, options, .. }) | Self::Cast(Cast { message, options, .. }) => {
                 (&message.node, options)
             }
             Self::Ping(Ping { node, options, .. })
-            | Self::Names(Names { node, options })
+            | Self::Names(Names { of: NodeOrHost::Node(node), options, .. })
             | Self::Describe(Describe { node, options, .. }) => (node, options),
-        }
+            Self::Names(Names { of: NodeOrHost::Host(host), .. }) => {
+                let what = format!("{host} is a host and no node");
+                let remedy = format!("run `farcall names {host}` outside of the console");
+                return Err(Report { exit: 2, ..Report::here("usage", what, remedy) });
+            }
+        })
     }
 }
 
@@ -292,10 +304,33 @@ pub(crate) struct Ping {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Names {
-    /// The node, as name@host
-    pub(crate) node: NodeName,
+    /// The node, as name@host; or a host
+    #[arg(value_name = "NODE", value_parser = node_or_host)]
+    pub(crate) of: NodeOrHost,
+    /// The port of the host's mapper; default: mapper.port of the configuration, which is 4369
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
     #[command(flatten)]
     pub(crate) options: Options,
+}
+
+/// Whose names are asked for.
+#[derive(Debug, Clone)]
+pub(crate) enum NodeOrHost {
+    /// Those of a node's actors.
+    Node(NodeName),
+    /// Those of a host's nodes.
+    Host(String),
+}
+
+fn node_or_host(text: &str) -> Result<NodeOrHost, String> {
+    match text.contains('@') {
+        true => text.parse().map(NodeOrHost::Node).map_err(|error: farcall::NameError| error.to_string()),
+        // With any port; what it is dialled on is said apart.
+        false => Address::new(text, 1)
+            .map(|_| NodeOrHost::Host(text.to_owned()))
+            .map_err(|error| error.to_string()),
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -6,6 +6,7 @@
 //!      ── session  a node without a listener, and the node it talks to
 //!      ── identity who the command is to that node
 //!      ── call  look  ping     the commands that talk to it
+//!      ── hosts        which nodes are on a host
 //!      ── health       is the node well that is configured here
 //!      ── shell  line  commands from lines
 //!      ── dynamic  JSON to messages and back, through the layouts that `describe` tells
@@ -18,6 +19,7 @@ mod call;
 mod cert;
 mod dynamic;
 mod health;
+mod hosts;
 mod identity;
 mod line;
 mod look;
@@ -31,7 +33,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Args, Command, Remote};
+use crate::args::{Args, Command, Names, NodeOrHost, Remote};
 use crate::output::Output;
 use crate::report::Report;
 use crate::session::Session;
@@ -41,6 +43,9 @@ fn main() -> ExitCode {
     log_to_stderr(args.general.verbose);
     let mut output = Output::new(args.general.json);
     let ended = match &args.command {
+        Command::Remote(Remote::Names(Names { of: NodeOrHost::Host(host), port, options })) => {
+            system(hosts::names(host, *port, options, &mut output))
+        }
         Command::Remote(remote) => remote.begin().and_then(|ready| system(run(remote, ready, &mut output))),
         Command::Health(asked) => {
             health::find(asked).and_then(|found| system(health::check(found, asked.wait, &mut output)))
@@ -83,7 +88,7 @@ impl Remote {
 }
 
 async fn run(remote: &Remote, command: Ready<'_>, output: &mut Output) -> Result<(), Report> {
-    let (node, options) = remote.peer();
+    let (node, options) = remote.peer()?;
     let session = Session::open(options, node).await?;
     let done = perform(&session, command, output).await;
     let done = done.map_err(|report| session.explain(report));

@@ -144,7 +144,7 @@ async fn follow(
         return Err(Report { remedy: remedy.to_owned(), ..usage(what.to_owned()) });
     }
     let ready = remote.begin()?;
-    let (node, options) = remote.peer();
+    let (node, options) = remote.peer()?;
     // Out of the table until the line is done: one that was interrupted is not used again.
     let mut open = match sessions.remove(node) {
         Some(open) if open.options == *options => open,

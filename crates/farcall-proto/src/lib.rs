@@ -7,6 +7,7 @@
 //! - [`peer`]: names of nodes, and targets with an optional key.
 //! - [`identity`]: which node a certificate speaks for.
 //! - [`gate`]: which strangers are let in.
+//! - [`portmap`]: which port of a host is whose: epmd's protocol, and what a mapper keeps.
 //! - [`cluster`]: who is there, and who is told when something ends.
 //! - [`failure`]: what can become of a request, in four classes.
 //! - [`link`]: one connection. Its [`frame`](link::frame) module is the protocol reference, and
@@ -53,3 +54,4 @@ pub mod identity;
 pub mod link;
 pub mod namesake;
 pub mod peer;
+pub mod portmap;

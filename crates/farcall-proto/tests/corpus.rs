@@ -27,6 +27,11 @@ fn the_corpus_of_frames_does_no_harm() {
 }
 
 #[test]
+fn the_corpus_of_what_mappers_hear_and_say_does_no_harm() {
+    replay("portmap", fuzz_entries::portmap);
+}
+
+#[test]
 fn the_corpus_of_what_acceptors_send_does_no_harm() {
     replay("link_client", fuzz_entries::link_client);
 }

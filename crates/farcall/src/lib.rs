@@ -119,8 +119,9 @@ mod door;
 mod listener;
 // Layer 4: the verbs.
 pub mod rpc;
-// Layer 5: what nodes know of each other.
+// Layer 5: who is on this host, and what nodes know of each other.
 pub mod cluster;
+mod portmap;
 // Layer 6: the whole public face.
 mod node;
 
@@ -129,7 +130,7 @@ pub use batch::{Batch, Entry, RemoteActor, Run};
 pub use compress::{Compress, CompressError};
 pub use config::{Config, ConfigError};
 pub use cookie::{CookieFile, CookieFileError};
-pub use discovery::{Address, Chain, Discovery, DiscoveryError, FileMap, NameAtHost, StaticMap};
+pub use discovery::{Address, Chain, Discovery, DiscoveryError, FileMap, NameAtHost, PortMapper, StaticMap};
 pub use driver::Driver;
 pub use error::CallError;
 pub use farcall_derive::{RemoteActor, data, message};

@@ -9,6 +9,7 @@ mod checks;
 mod errors;
 mod fixture;
 mod health;
+mod hosts;
 mod looks;
 mod over_tls;
 mod procedures;

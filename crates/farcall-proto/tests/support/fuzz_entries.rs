@@ -1,7 +1,7 @@
 //! What the fuzz targets run, and the tests that replay their corpus: no bytes of a peer may panic a link or make it
 //! hold more than its limits.
 //!
-//! [`frame`], [`link_client`] and [`link_acceptor`] take bytes of the wire (for the links the first byte says into how
+//! [`frame`], [`portmap`], [`link_client`] and [`link_acceptor`] take bytes of the wire (for the links the first byte says into how
 //! large pieces the rest is split); [`pre_auth`] and [`fragments`] take scripts, and know what must come of them.
 
 #[path = "fuzz_entries/fragments.rs"]
@@ -20,6 +20,7 @@ use farcall_proto::link::{
     AcceptorLink, ClientLink, Inbound, Limits, LossCause, NextItem, Payload, RequestKind, RouteKey, Slice,
     Submit, SubmitKind,
 };
+use farcall_proto::portmap::{Answer, Challenge, Hello, Register, epmd};
 
 #[allow(unused_imports, reason = "each binary runs some of the entries")]
 pub use self::{fragments::fragments, stranger::is_let_in, stranger::pre_auth};
@@ -93,6 +94,16 @@ impl<'a> Script<'a> {
 /// One frame: parsing it only reads.
 pub fn frame(input: &[u8]) {
     let _ = Frame::parse(input);
+}
+
+/// Whatever anybody may say to a port mapper, or answer in its name.
+pub fn portmap(input: &[u8]) {
+    let _ = (epmd::Request::decode(input), epmd::decode_found(input), epmd::decode_names(input));
+    let _ = (epmd::decode_alive2_answer(input), Hello::decode(input), Challenge::decode(input));
+    let _ = Answer::decode(input);
+    if let Ok(register) = Register::decode(input) {
+        assert_eq!(register.encode().get(epmd::LENGTH_BYTES..), Some(input), "it is written as it was read");
+    }
 }
 
 /// A hostile acceptor in front of a client with one request of each kind under way.

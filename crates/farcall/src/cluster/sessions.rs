@@ -217,7 +217,9 @@ impl Cluster {
     /// Groups are used from now on: shares them over every connection that this node asks over.
     pub(super) fn share(&self) {
         if !std::mem::replace(&mut self.inner.lock().shares, true) {
-            self.caller.clients.nodes().iter().for_each(|node| drop(self.channel_to(node)));
+            for node in self.caller.clients.nodes() {
+                self.channel_to(&node);
+            }
         }
     }
 

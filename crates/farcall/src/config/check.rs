@@ -6,7 +6,7 @@ use std::time::Duration;
 use farcall_proto::link::handshake::{PreAuthFramer, PreAuthLimits};
 
 use super::units::{show_bytes, show_duration};
-use super::{Config, ConfigError, Listen, TlsConfig};
+use super::{Config, ConfigError, Listen, MapperConfig, MapperUse, TlsConfig};
 use crate::compress::Compress;
 
 const MS: Duration = Duration::from_millis(1);
@@ -33,6 +33,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     check_durations(config)?;
     check_tcp(config)?;
     check_tls(config)?;
+    check_mapper(config)?;
     check_sizes(config)?;
     check_counts(config)?;
     check_strangers(config)
@@ -150,6 +151,24 @@ fn check_tls(c: &Config) -> Result<(), ConfigError> {
     match both(&c.tcp.listen, &tls.listen) {
         Some(socket) => refused("tls.listen", socket.to_string(), "other addresses than those of tcp.listen"),
         None => Ok(()),
+    }
+}
+
+fn check_mapper(c: &Config) -> Result<(), ConfigError> {
+    let mapper = &c.mapper;
+    if mapper.port == 0 {
+        return refused("mapper.port", "0", "1 to 65535, the same on all nodes; epmd's is 4369");
+    }
+    if mapper.listen.is_empty() || mapper.listen.len() > MapperConfig::ADDRESSES_MAX {
+        let value = format!("a list of {}", mapper.listen.len());
+        return refused("mapper.listen", value, "1 to 16 IP addresses");
+    }
+    let taken = c.ports.as_ref().filter(|ports| ports.ports().contains(&mapper.port));
+    match (taken, mapper.mode) {
+        (Some(ports), MapperUse::Auto) => {
+            refused("ports", ports.to_string(), format!("a range without mapper.port, {}", mapper.port))
+        }
+        _ => Ok(()),
     }
 }
 

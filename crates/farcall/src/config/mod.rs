@@ -10,6 +10,7 @@ mod check;
 mod error;
 mod keys;
 mod layers;
+mod mapper;
 mod strangers;
 mod tcp;
 #[cfg(test)]
@@ -31,12 +32,13 @@ use toml::Table;
 
 pub use self::error::{ConfigError, Origin};
 pub use self::keys::{KeyDoc, Unit, keys};
+pub use self::mapper::{MapperConfig, MapperUse, PortRange};
 pub use self::strangers::StrangersConfig;
 pub use self::tcp::{Listen, ListenOn, TcpConfig};
 pub use self::tls::{Auth, TlsConfig, TlsVersion};
 use crate::access::AccessList;
 use crate::compress::Compress;
-use crate::discovery::{Address, AddressError, Chain, FileMap, NameAtHost, StaticMap};
+use crate::discovery::{Address, AddressError, Chain, FileMap, NameAtHost, PortMapper, StaticMap};
 pub use crate::driver::Driver;
 
 /// Every setting of a node. The fields are the keys of the file; [`keys`] lists them with their defaults.
@@ -79,6 +81,12 @@ pub struct Config {
     pub nodes: BTreeMap<NodeName, Address>,
     /// A file of addresses, read again when it changes; asked after [`nodes`](Self::nodes). See [`FileMap`].
     pub discovery_file: Option<PathBuf>,
+    /// Ports of which this node takes the first free one, where it listens on no certain one: at the host of its name
+    /// unless that carries a port, and in place of port 0.
+    #[serde(deserialize_with = "mapper::ports_or_off")]
+    pub ports: Option<PortRange>,
+    /// Whether nodes of one host are found by name, whatever their ports.
+    pub mapper: MapperConfig,
     /// Which registered actors peers may reach, and who may.
     pub access: AccessList,
     /// What inbound connections get before they have proved who they are.
@@ -200,6 +208,8 @@ impl Default for Config {
             tls: TlsConfig::default(),
             nodes: BTreeMap::new(),
             discovery_file: None,
+            ports: None,
+            mapper: MapperConfig::default(),
             access: AccessList::off(),
             strangers: StrangersConfig::default(),
             connect_timeout: Duration::from_secs(5),
@@ -313,15 +323,27 @@ impl Config {
     }
 
     /// The sources of addresses this configuration names: [`nodes`](Self::nodes), then
-    /// [`discovery_file`](Self::discovery_file), then the host part of the node's name at the port of
-    /// [`driver`](Self::driver).
+    /// [`discovery_file`](Self::discovery_file), then the port that the node's name carries, then the mapper of its host if
+    /// [`mapper`](Self::mapper) is used, then the host part of its name at the port of [`driver`](Self::driver).
     pub fn discovery(&self) -> Chain {
         let nodes = self.nodes.iter().map(|(node, address)| (node.clone(), address.clone()));
         let mut chain = Chain::new().then(StaticMap::from_iter(nodes));
         if let Some(path) = &self.discovery_file {
             chain = chain.then(FileMap::new(path));
         }
+        if self.mapper.mode == MapperUse::Auto {
+            chain = chain.then(self.port_mapper());
+        }
         chain.then(NameAtHost { port: self.port(self.driver) })
+    }
+
+    /// Where this node asks for ports.
+    fn port_mapper(&self) -> PortMapper {
+        let mapper = PortMapper::new(self.mapper.port);
+        match &self.name {
+            Some(name) => mapper.own_host(name.host(), self.mapper.own_ip()),
+            None => mapper,
+        }
     }
 
     /// The port of nodes that have no address of their own.

@@ -42,6 +42,9 @@ fn sample(key: &KeyDoc) -> (String, &'static str) {
         ("cluster", _) => "blue",
         ("cookie_file", _) => "/etc/farcall/cookie",
         ("discovery_file", _) => "/etc/farcall/nodes",
+        ("ports", _) => "25100..=25120",
+        ("mapper.use", _) => "auto",
+        ("mapper.listen", _) => "127.0.0.1,::1",
         ("tcp.listen", _) => "0.0.0.0:1,[::]:2",
         ("compress", _) => "zstd:9",
         ("driver", _) => "tls",
@@ -107,7 +110,7 @@ fn the_list_of_keys_is_what_the_file_accepts() {
         names.map(|name| if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") }).collect()
     };
     let mut serde_keys = known_to_serde("");
-    for table in ["tcp", "tls", "access", "strangers"] {
+    for table in ["tcp", "tls", "mapper", "access", "strangers"] {
         assert!(serde_keys.remove(table));
         serde_keys.extend(known_to_serde(table));
     }
@@ -196,7 +199,7 @@ fn an_unknown_key_is_named_with_its_table_and_with_what_may_have_been_meant() {
     );
     assert_eq!(
         error("[tcp]\nprot = 1"),
-        "configuration: unknown key \"tcp.prot\"; did you mean tcp.port or tls.port?"
+        "configuration: unknown key \"tcp.prot\"; did you mean tcp.port or tls.port or mapper.port?"
     );
     assert!(error("port = 1").contains("tcp.port"));
     assert_eq!(

@@ -63,11 +63,16 @@ impl Address {
     /// # Errors
     /// [`AddressError`] if the host part is neither a host nor an address.
     pub fn of_node(node: &NodeName, port_default: u16) -> Result<Self, AddressError> {
-        let host = node.host();
-        match host.starts_with('[') || host.matches(':').count() == 1 {
-            true => host.parse(),
-            false => Self::new(host, port_default),
+        match Self::port_in_name(node) {
+            true => node.host().parse(),
+            false => Self::new(node.host(), port_default),
         }
+    }
+
+    /// Whether the name of a node carries its port.
+    pub(crate) fn port_in_name(node: &NodeName) -> bool {
+        let host = node.host();
+        host.starts_with('[') || host.matches(':').count() == 1
     }
 
     /// The host name or IP address, without brackets.

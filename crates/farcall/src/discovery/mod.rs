@@ -4,13 +4,14 @@
 //! keeps no answer. It is asked outside of every lock and under the caller's `connect_timeout`.
 //!
 //! ```text
-//! Chain: StaticMap, FileMap or a function of yours, NameAtHost        the first that knows the node answers
+//! Chain: StaticMap, FileMap or a function of yours, PortMapper, NameAtHost        the first that knows the node answers
 //! ```
 
 mod address;
 mod chain;
 mod file;
 mod function;
+mod port_mapper;
 mod static_map;
 
 use std::error::Error as StdError;
@@ -24,6 +25,7 @@ pub use self::address::{Address, AddressError};
 pub use self::chain::Chain;
 pub use self::file::{FileMap, FileMapError};
 pub use self::function::{FromAsyncFn, FromFn, from_async_fn, from_fn};
+pub use self::port_mapper::{MapperError, PortMapper};
 pub use self::static_map::{NameAtHost, StaticMap};
 
 /// Finds the addresses of nodes.

@@ -7,6 +7,7 @@
 //! | [`messages`] | you write messages and change them while nodes run |
 //! | [`configuration`] | you look for a setting, or come with a configuration of gen_rpc |
 //! | [`operations`] | you run it: deploy, cookies, logs, metrics, limits, draining, trouble at night |
+//! | [`port_mapper`] | you run several nodes on a host and do not want to give each a port |
 //! | [`containers`] | you put nodes into containers: images, a cluster to look at, health checks |
 //! | [`faults`] | you ask what happens when hosts die and networks split, and whether somebody has tried it |
 //! | [`performance`] | you want to know what a call costs, why, and how to make it cost less |
@@ -32,6 +33,9 @@ pub mod configuration {}
 
 #[doc = include_str!("operations.md")]
 pub mod operations {}
+
+#[doc = include_str!("port_mapper.md")]
+pub mod port_mapper {}
 
 #[doc = include_str!("containers.md")]
 pub mod containers {}

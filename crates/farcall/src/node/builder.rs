@@ -1,7 +1,7 @@
 //! Putting a node together: from code, from a configuration, or both.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,20 +10,21 @@ use farcall_proto::link::handshake::{Cookie, Keyring};
 use farcall_proto::peer::{NameError, NodeName};
 use parking_lot::Mutex;
 
+use super::listen::{Opened, listen};
 use super::own::Own;
 use super::{Inner, Node, watch};
-use crate::acceptor::{Acceptors, Stop};
+use crate::acceptor::Acceptors;
 use crate::access::AccessList;
 use crate::batch::RemoteActor;
 use crate::cluster::Cluster;
-use crate::config::{Config, ConfigError, Listen, ListenOn};
+use crate::config::{Config, ConfigError, Listen, MapperUse, PortRange};
 use crate::context::{Context, Cookies};
 use crate::cookie::{CookieFile, CookieFileError};
 use crate::discovery::{Address, AddressError, Discovery};
 use crate::dispatcher::Clients;
-use crate::door::Door;
 use crate::driver::Driver;
-use crate::listener::{Listener, Listening};
+use crate::listener::Listening;
+use crate::portmap::{NotRegistered, PortMap};
 use crate::registry::{RESERVED, RegisterError, Registry, RegistryLimits};
 use crate::rpc::Caller;
 use crate::tls::{Tls, TlsError, TlsMaterial};
@@ -83,6 +84,28 @@ pub enum StartError {
         address: String,
         /// What the system said.
         error: io::Error,
+    },
+    /// No port of the range is free.
+    #[error("no port of {range} is free on {host}: {tried}; stop what runs there, or widen ports")]
+    NoFreePort {
+        /// What `ports` says.
+        range: PortRange,
+        /// Where it was to listen.
+        host: IpAddr,
+        /// Every port that was tried, and what holds it as far as that is known.
+        tried: String,
+    },
+    /// A living process of this host has the name, as its port mapper says.
+    #[error("{reason}")]
+    NameInUse {
+        /// The name, the process and port that have it as far as they are known, and what to do.
+        reason: String,
+    },
+    /// The port mapper of this host does not take this node, and this node cannot serve one.
+    #[error("{reason}")]
+    Mapper {
+        /// Why, and what to do.
+        reason: String,
     },
     /// The system gives no random numbers, or no thread for the heartbeats.
     #[error("the system gives no random numbers or no thread: {0}")]
@@ -238,12 +261,26 @@ impl NodeBuilder {
             Context::new(name, config, cookies, tls, registry, discovery).map_err(StartError::System)?;
         let acceptors = Arc::new(Acceptors::default());
         let opened = listen(&context, &acceptors).await?;
+        let portmap = match register(&context, &opened).await {
+            Ok(portmap) => portmap,
+            Err(error) => {
+                opened.close().await;
+                acceptors.stop(None);
+                return Err(error);
+            }
+        };
         let clients = Clients::new(context.clone(), acceptors.clone());
         let caller = Arc::new(Caller { context: context.clone(), clients });
         let weak: std::sync::Weak<Caller> = Arc::downgrade(&caller);
         context.set_binding(weak);
         let cluster = Cluster::new(caller.clone(), actix_rt::Arbiter::current());
-        let node = Node(Arc::new(Inner { caller, cluster, acceptors, listeners: Mutex::new(opened.keep()) }));
+        let node = Node(Arc::new(Inner {
+            caller,
+            cluster,
+            acceptors,
+            listeners: Mutex::new(opened.keep()),
+            portmap: Mutex::new(portmap),
+        }));
         let own = Own::new(node.clone()).start();
         let messages = Own::entries().iter().map(crate::batch::Entry::info).collect();
         context.registry.insert(RESERVED, messages, own.recipient())?;
@@ -280,69 +317,17 @@ async fn load_tls(
     }
 }
 
-/// Listeners of a node that has not started yet: dropped, they close.
-#[derive(Default)]
-struct Opened(Vec<Listening>);
-
-impl Opened {
-    fn keep(mut self) -> Vec<Listening> {
-        std::mem::take(&mut self.0)
+/// Puts the name into the port mapper of this host, if that is used and the node is called at all: at the port of the
+/// driver by which it is dialled, if it listens with that.
+async fn register(context: &Arc<Context>, opened: &Opened) -> Result<Option<PortMap>, StartError> {
+    let config = &context.config;
+    let of_driver = |listening: &&Listening| listening.driver == config.driver;
+    let listening = opened.0.iter().find(of_driver).or(opened.0.first());
+    let (MapperUse::Auto, Some(listening)) = (config.mapper.mode, listening) else { return Ok(None) };
+    match PortMap::start(context, listening.address.port(), listening.driver == Driver::Tls).await {
+        Ok(portmap) => Ok(Some(portmap)),
+        Err(NotRegistered::NameInUse(reason)) => Err(StartError::NameInUse { reason }),
+        Err(NotRegistered::Refused(reason)) => Err(StartError::Mapper { reason }),
+        Err(NotRegistered::System(error)) => Err(StartError::System(error)),
     }
-}
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        for listening in &self.0 {
-            listening.actor.do_send(Stop);
-        }
-    }
-}
-
-async fn listen(context: &Arc<Context>, acceptors: &Arc<Acceptors>) -> Result<Opened, StartError> {
-    let mut addresses = Vec::new();
-    for driver in [Driver::Tcp, Driver::Tls] {
-        for place in context.config.listen_on(driver, &context.name)? {
-            let address = match place {
-                ListenOn::Socket(address) => address,
-                ListenOn::Host(host) => resolve(&host).await?,
-            };
-            check_exposure(address, driver, context)?;
-            addresses.push((address, driver));
-        }
-    }
-    let mut opened = Opened::default();
-    if addresses.is_empty() {
-        return Ok(opened);
-    }
-    let door = Door::start(context, acceptors).map_err(StartError::System)?;
-    for (address, driver) in addresses {
-        let started = Listener::start_on(address, driver, &door);
-        opened.0.push(started.map_err(|error| StartError::Listen { address: address.to_string(), error })?);
-    }
-    Ok(opened)
-}
-
-/// Whoever opens plain TCP to a network has to say that it is meant.
-fn check_exposure(address: SocketAddr, driver: Driver, context: &Context) -> Result<(), StartError> {
-    match (driver, &context.tls) {
-        (Driver::Tls, Some(tls)) => Ok(tls.can_listen()?),
-        _ if address.ip().to_canonical().is_loopback() => Ok(()),
-        _ if !context.config.allow_plaintext => Err(StartError::Plaintext { address }),
-        _ => {
-            log::warn!(
-                target: "farcall", node:% = context.name, address:% = address;
-                "plain TCP is open to the network (allow_plaintext): what nodes say is neither hidden nor protected"
-            );
-            Ok(())
-        }
-    }
-}
-
-/// The first address of a host name.
-async fn resolve(host: &Address) -> Result<SocketAddr, StartError> {
-    let failed = |error| StartError::Listen { address: host.to_string(), error };
-    let mut found = tokio::net::lookup_host((host.host(), host.port())).await.map_err(failed)?;
-    found
-        .next()
-        .ok_or_else(|| failed(io::Error::new(io::ErrorKind::NotFound, "the host name has no address")))
 }

@@ -27,6 +27,11 @@ impl Node {
         // Told after every goodbye; a session would keep its connection from ending.
         self.0.caller.clients.conns().iter().for_each(|conn| conn.drain("this node is draining"));
         self.0.cluster.shut_down();
+        // Nobody is to be led to a port that a stranger may have next.
+        let portmap = self.0.portmap.lock().take();
+        if let Some(portmap) = portmap {
+            portmap.stop().await;
+        }
         let mut busy_at = Instant::now();
         let finished = loop {
             let (now, ports) = (Instant::now(), self.0.acceptors.ports());

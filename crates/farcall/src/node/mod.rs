@@ -6,6 +6,7 @@ mod ending;
 mod function;
 mod guard;
 mod layout;
+mod listen;
 mod own;
 mod peers;
 mod watch;
@@ -40,6 +41,7 @@ use crate::items::Items;
 use crate::listener::Listening;
 use crate::message::{RemoteMessage, Value};
 use crate::metrics::MetricsSnapshot;
+use crate::portmap::PortMap;
 use crate::registry::{RESERVED, RegisterError};
 use crate::rpc::{
     AbcastReport, Call, Caller, MultiCall, Named, OpenStream, Promise, RawCall, Remote, Sbcast, Sent, Targets,
@@ -58,6 +60,8 @@ struct Inner {
     cluster: Arc<Cluster>,
     acceptors: Arc<Acceptors>,
     listeners: Mutex<Vec<Listening>>,
+    /// The name in the port mapper of this host, if that is used.
+    portmap: Mutex<Option<PortMap>>,
 }
 
 impl std::fmt::Debug for Node {

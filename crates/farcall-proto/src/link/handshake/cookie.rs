@@ -41,7 +41,7 @@ impl Cookie {
     }
 
     /// The secret itself, for key derivation only.
-    pub(super) fn secret(&self) -> &[u8] {
+    pub(crate) fn secret(&self) -> &[u8] {
         &self.0
     }
 }

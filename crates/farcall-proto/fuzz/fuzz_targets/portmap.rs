@@ -1,0 +1,8 @@
+//! What a port mapper hears, and what is heard from one.
+#![no_main]
+#![allow(dead_code, reason = "each target runs one of the entries")]
+
+#[path = "../../tests/support/fuzz_entries.rs"]
+mod fuzz_entries;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz_entries::portmap(input));
