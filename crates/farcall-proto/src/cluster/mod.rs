@@ -2,10 +2,12 @@
 //!
 //! - [`groups`]: named sets of actors across nodes.
 //! - [`members`]: who is there, told by the connections that are up.
+//! - [`services`]: actors that are addressed by what they do.
 //! - [`signals`]: who is told when an actor ends: monitors and links.
 //! - [`spawns`]: actors that were started for a peer, once, and as long as it is there.
 
 pub mod groups;
 pub mod members;
+pub mod services;
 pub mod signals;
 pub mod spawns;

@@ -143,7 +143,7 @@ async fn what_the_access_list_forbids_is_not_reached_through_a_group_either() {
     beta_node.group("g").join("counter").unwrap();
     alpha.connect(&target(beta_node)).await.unwrap();
     sees(alpha, &["counter at n1"]).await;
-    let guests = farcall::AccessList::default().with_peers("n0@*", ["other"]).unwrap();
+    let guests = farcall::AccessList::default().peer("n0@*", ["other"]).unwrap();
     beta_node.set_access(guests);
     alpha.group("g").send_all(Add { amount: 2 });
     eventually("it was refused", || beta_node.metrics().casts_refused == 1).await;
