@@ -122,6 +122,7 @@ pub mod rpc;
 // Layer 5: who is on this host, and what nodes know of each other.
 pub mod cluster;
 mod portmap;
+pub mod services;
 // Layer 6: the whole public face.
 mod node;
 

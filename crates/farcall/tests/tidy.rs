@@ -59,7 +59,7 @@ const LAYERS: &[(u32, &[&str])] = &[
     (2, &["conn", "namesakes", "dispatch", "acceptor", "client"]),
     (3, &["dispatcher", "door", "listener"]),
     (4, &["rpc"]),
-    (5, &["portmap", "cluster"]),
+    (5, &["portmap", "cluster", "services"]),
     (6, &["node"]),
 ];
 

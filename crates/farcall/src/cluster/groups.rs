@@ -11,7 +11,7 @@ use futures::stream::{BoxStream, Stream, StreamExt};
 use tokio::sync::broadcast;
 
 use super::nodes::{Lagged, next_of};
-use super::sessions::{Cluster, obey};
+use super::sessions::{Cluster, Inner, obey};
 use crate::error::CallError;
 use crate::message::RemoteMessage;
 use crate::rpc::{Caller, RawCall, RawMessage};
@@ -88,10 +88,7 @@ impl Group {
     /// # Errors
     /// [`JoinError`]: it was no member.
     pub fn leave(&self, actor: &str) -> Result<(), JoinError> {
-        let mut inner = self.cluster.inner.lock();
-        let event = inner.groups.leave(self.name.clone(), actor)?;
-        inner.tell_groups(vec![event], true);
-        Ok(())
+        self.cluster.leave(self.name.clone(), actor)
     }
 
     /// The members that this node knows of, those of its own first: those of every node that a connection leads to, in
@@ -108,8 +105,7 @@ impl Group {
     /// Every change from now on; begins with a `Joined` for each member that there is.
     pub fn subscribe(&self) -> GroupEvents {
         let mut inner = self.cluster.inner.lock();
-        let receiver =
-            inner.group_events.get_or_insert_with(|| broadcast::Sender::new(GROUP_EVENTS_MAX)).subscribe();
+        let receiver = inner.subscribe_groups();
         let members = inner.groups.members(&self.name);
         drop(inner);
         GroupEvents::new(&self.name, members, receiver)
@@ -173,12 +169,36 @@ fn is_leaving(caller: &Caller, member: &Member) -> bool {
     caller.context.members.is_draining(&member.node)
 }
 
-fn random() -> u64 {
+/// A number that nobody can foresee.
+pub(crate) fn random() -> u64 {
     crate::context::random::<8>().map_or(0, u64::from_le_bytes)
 }
 
+impl Inner {
+    fn subscribe_groups(&mut self) -> broadcast::Receiver<GroupEvent> {
+        self.group_events.get_or_insert_with(|| broadcast::Sender::new(GROUP_EVENTS_MAX)).subscribe()
+    }
+}
+
 impl Cluster {
-    fn join(&self, group: GroupName, actor: &str) -> Result<(), JoinError> {
+    /// Every change of every group, from now on.
+    pub(crate) fn subscribe_groups(&self) -> broadcast::Receiver<GroupEvent> {
+        self.inner.lock().subscribe_groups()
+    }
+
+    /// The members that this node knows of.
+    pub(crate) fn members(&self, group: &GroupName) -> Vec<Member> {
+        self.inner.lock().groups.members(group)
+    }
+
+    pub(crate) fn leave(&self, group: GroupName, actor: &str) -> Result<(), JoinError> {
+        let mut inner = self.inner.lock();
+        let event = inner.groups.leave(group, actor)?;
+        inner.tell_groups(vec![event], true);
+        Ok(())
+    }
+
+    pub(crate) fn join(&self, group: GroupName, actor: &str) -> Result<(), JoinError> {
         let registry = &self.caller.context.registry;
         let no_such_actor = || JoinError::NoSuchActor(actor.to_owned());
         let mut inner = self.inner.lock();

@@ -97,7 +97,7 @@ impl NodeEvents {
     }
 }
 
-pub(super) async fn next_of<T: Clone>(receiver: &mut broadcast::Receiver<T>) -> Option<Result<T, Lagged>> {
+pub(crate) async fn next_of<T: Clone>(receiver: &mut broadcast::Receiver<T>) -> Option<Result<T, Lagged>> {
     match receiver.recv().await {
         Ok(event) => Some(Ok(event)),
         Err(RecvError::Lagged(missed)) => Some(Err(Lagged(missed))),

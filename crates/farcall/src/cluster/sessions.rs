@@ -138,6 +138,11 @@ impl Cluster {
         cluster
     }
 
+    /// What its requests go through.
+    pub(crate) fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
     // ----- what an application asks for -----
 
     /// Watches an actor; `Monitor` is told.
@@ -215,7 +220,7 @@ impl Cluster {
     }
 
     /// Groups are used from now on: shares them over every connection that this node asks over.
-    pub(super) fn share(&self) {
+    pub(crate) fn share(&self) {
         if !std::mem::replace(&mut self.inner.lock().shares, true) {
             for node in self.caller.clients.nodes() {
                 self.channel_to(&node);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use farcall_proto::link::handshake::{PreAuthFramer, PreAuthLimits};
 
 use super::units::{show_bytes, show_duration};
-use super::{Config, ConfigError, Listen, MapperConfig, MapperUse, TlsConfig};
+use super::{Config, ConfigError, Listen, MapperConfig, MapperUse, ServicesConfig, TlsConfig};
 use crate::compress::Compress;
 
 const MS: Duration = Duration::from_millis(1);
@@ -34,6 +34,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     check_tcp(config)?;
     check_tls(config)?;
     check_mapper(config)?;
+    check_services(config)?;
     check_sizes(config)?;
     check_counts(config)?;
     check_strangers(config)
@@ -152,6 +153,26 @@ fn check_tls(c: &Config) -> Result<(), ConfigError> {
         Some(socket) => refused("tls.listen", socket.to_string(), "other addresses than those of tcp.listen"),
         None => Ok(()),
     }
+}
+
+fn check_services(c: &Config) -> Result<(), ConfigError> {
+    let services = &c.services;
+    if services.rules.len() > ServicesConfig::RULES_MAX {
+        return refused("services.rules", format!("a list of {}", services.rules.len()), "256 rules at most");
+    }
+    if let Err(error) = services.parsed() {
+        return refused("services.rules", format!("{:?}", error.pattern), error.why);
+    }
+    if services.hosts.len() > ServicesConfig::HOSTS_MAX {
+        return refused(
+            "services.hosts",
+            format!("a list of {}", services.hosts.len()),
+            "1024 hosts at most",
+        );
+    }
+    time("services.world_interval", services.world_interval, 100 * MS..=DAY)?;
+    time("services.worker_interval", services.worker_interval, 100 * MS..=DAY)?;
+    time("services.hosts_interval", services.hosts_interval, 100 * MS..=DAY)
 }
 
 fn check_mapper(c: &Config) -> Result<(), ConfigError> {

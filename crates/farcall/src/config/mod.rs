@@ -11,6 +11,7 @@ mod error;
 mod keys;
 mod layers;
 mod mapper;
+mod services;
 mod strangers;
 mod tcp;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use toml::Table;
 pub use self::error::{ConfigError, Origin};
 pub use self::keys::{KeyDoc, Unit, keys};
 pub use self::mapper::{MapperConfig, MapperUse, PortRange};
+pub use self::services::ServicesConfig;
 pub use self::strangers::StrangersConfig;
 pub use self::tcp::{Listen, ListenOn, TcpConfig};
 pub use self::tls::{Auth, TlsConfig, TlsVersion};
@@ -87,6 +89,8 @@ pub struct Config {
     pub ports: Option<PortRange>,
     /// Whether nodes of one host are found by name, whatever their ports.
     pub mapper: MapperConfig,
+    /// Which nodes are looked for, and for which services.
+    pub services: ServicesConfig,
     /// Which registered actors peers may reach, and who may.
     pub access: AccessList,
     /// What inbound connections get before they have proved who they are.
@@ -210,6 +214,7 @@ impl Default for Config {
             discovery_file: None,
             ports: None,
             mapper: MapperConfig::default(),
+            services: ServicesConfig::default(),
             access: AccessList::off(),
             strangers: StrangersConfig::default(),
             connect_timeout: Duration::from_secs(5),

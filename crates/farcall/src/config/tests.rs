@@ -45,6 +45,9 @@ fn sample(key: &KeyDoc) -> (String, &'static str) {
         ("ports", _) => "25100..=25120",
         ("mapper.use", _) => "auto",
         ("mapper.listen", _) => "127.0.0.1,::1",
+        ("services.rules", _) => "^web[0-9]+$ -> header nav,db -> rows",
+        ("services.hosts_file", _) => "/etc/farcall/hosts",
+        ("services.policy", _) => "least_busy",
         ("tcp.listen", _) => "0.0.0.0:1,[::]:2",
         ("compress", _) => "zstd:9",
         ("driver", _) => "tls",
@@ -77,6 +80,9 @@ fn sample(key: &KeyDoc) -> (String, &'static str) {
     };
     let toml = match key.unit {
         Unit::Number | Unit::Switch => env.to_owned(),
+        Unit::List if key.key == "services.rules" => {
+            r#"["^web[0-9]+$ -> header nav", "db -> rows"]"#.to_owned()
+        }
         Unit::List => r#"["math.*", "clock"]"#.to_owned(),
         Unit::Map if key.key == "access.peers" => {
             r#"{ "web*@*" = ["math.*", "clock"], "ops@x" = ["*"] }"#.to_owned()
@@ -110,7 +116,7 @@ fn the_list_of_keys_is_what_the_file_accepts() {
         names.map(|name| if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") }).collect()
     };
     let mut serde_keys = known_to_serde("");
-    for table in ["tcp", "tls", "mapper", "access", "strangers"] {
+    for table in ["tcp", "tls", "mapper", "services", "access", "strangers"] {
         assert!(serde_keys.remove(table));
         serde_keys.extend(known_to_serde(table));
     }

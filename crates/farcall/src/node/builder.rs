@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use actix::Actor;
 use farcall_proto::link::handshake::{Cookie, Keyring};
@@ -277,6 +277,7 @@ impl NodeBuilder {
         let node = Node(Arc::new(Inner {
             caller,
             cluster,
+            services: OnceLock::new(),
             acceptors,
             listeners: Mutex::new(opened.keep()),
             portmap: Mutex::new(portmap),
@@ -284,6 +285,9 @@ impl NodeBuilder {
         let own = Own::new(node.clone()).start();
         let messages = Own::entries().iter().map(crate::batch::Entry::info).collect();
         context.registry.insert(RESERVED, messages, own.recipient())?;
+        if !context.config.services.rules.is_empty() {
+            node.services();
+        }
         if context.tls.is_some() {
             watch::certificates(&context);
         }

@@ -14,7 +14,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use actix::Addr;
@@ -46,6 +46,7 @@ use crate::registry::{RESERVED, RegisterError};
 use crate::rpc::{
     AbcastReport, Call, Caller, MultiCall, Named, OpenStream, Promise, RawCall, Remote, Sbcast, Sent, Targets,
 };
+use crate::services::Services;
 use crate::tls::{TlsError, TlsMaterial};
 
 /// A handle to this process's node. Cloning is cheap; every clone is the same node.
@@ -58,6 +59,8 @@ pub struct Node(Arc<Inner>);
 struct Inner {
     caller: Arc<Caller>,
     cluster: Arc<Cluster>,
+    /// Once they are used.
+    services: OnceLock<Services>,
     acceptors: Arc<Acceptors>,
     listeners: Mutex<Vec<Listening>>,
     /// The name in the port mapper of this host, if that is used.

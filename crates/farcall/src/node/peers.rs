@@ -13,6 +13,7 @@ use crate::cluster::{
 };
 use crate::error::CallError;
 use crate::message::{Schema, Value};
+use crate::services::Services;
 
 impl Node {
     /// Connects to a node if it is not connected, and gives which start of it is there (`net_kernel:connect_node`).
@@ -199,5 +200,20 @@ impl Node {
     /// and for each peer).
     pub fn group_members(&self) -> (usize, usize) {
         self.0.cluster.group_members()
+    }
+
+    // ----- services -----
+
+    /// Services that this node offers or uses: `node.services().call("header", Render { .. }).await?`. See
+    /// [`services`](crate::services).
+    ///
+    /// With rules in the configuration (`services.rules`) the node looks for others from its start. To be called on an
+    /// arbiter the first time.
+    pub fn services(&self) -> &Services {
+        self.0.services.get_or_init(|| {
+            // Checked with the whole configuration, at the start.
+            let rules = self.config().services.parsed().unwrap_or_default();
+            Services::start(&self.0.cluster, rules)
+        })
     }
 }
