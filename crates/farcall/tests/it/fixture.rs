@@ -225,6 +225,11 @@ impl farcall::Discovery for PhoneBook {
             found.ok_or_else(|| farcall::DiscoveryError::not_found(node, "the phone book")),
         ))
     }
+
+    fn nodes(&self) -> futures::future::BoxFuture<'_, Result<Vec<NodeName>, farcall::DiscoveryError>> {
+        let names = self.0.lock().unwrap().keys().cloned().collect();
+        Box::pin(std::future::ready(Ok(names)))
+    }
 }
 
 /// Waits until something holds, for five seconds at most; says what it waited for.

@@ -112,7 +112,9 @@ async fn a_message_to_all_members_goes_to_each_node_once_and_reaches_each_member
     for node in &all {
         node.register("second", Counter::default().start()).unwrap().keep();
         let group = node.group("g");
-        ["counter", "counter", "second"].map(|actor| group.join(actor).unwrap());
+        for actor in ["counter", "counter", "second"] {
+            group.join(actor).unwrap();
+        }
     }
     for peer in &all[1..] {
         all[0].connect(&target(peer)).await.unwrap();

@@ -40,6 +40,7 @@ mod proxy;
 mod raw;
 mod references;
 mod review;
+mod services;
 mod smoke;
 mod spawns;
 mod streams;
