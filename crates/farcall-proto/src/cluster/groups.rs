@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::signals::ChannelId;
 use crate::peer::{Incarnation, NodeName};
 
+pub(crate) use pick::below;
 pub use pick::{Pick, pick};
 
 #[cfg(test)]

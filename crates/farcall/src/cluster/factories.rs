@@ -79,8 +79,11 @@ pub(crate) struct Made {
 /// Makes actors from encoded arguments.
 pub(crate) struct Factory {
     layout: u64,
-    make: Box<dyn Fn(&[u8]) -> Result<Made, String> + Send + Sync>,
+    make: Box<Make>,
 }
+
+/// Reads arguments and makes an actor of them; or says why they cannot be read.
+type Make = dyn Fn(&[u8]) -> Result<Made, String> + Send + Sync;
 
 impl Factory {
     pub(crate) fn new<A, Args>(make: impl Fn(Args) -> Addr<A> + Send + Sync + 'static) -> Self

@@ -81,7 +81,7 @@ mod tests {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let statsd = Statsd::new("shop", server.local_addr().unwrap()).unwrap();
-        let mut received = || {
+        let received = || {
             let mut bytes = [0; 256];
             let count = server.recv(&mut bytes).unwrap();
             String::from_utf8(bytes[..count].to_vec()).unwrap()

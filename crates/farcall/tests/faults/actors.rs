@@ -157,6 +157,37 @@ pub struct Health {
     pub protocol_errors: u64,
     pub delivered: u64,
     pub resident_bytes: u64,
+    /// Monitors and links kept for its actors.
+    pub monitors: u64,
+}
+
+/// Starts so many actors, named m0, m1, …; asked of the peer's function `raise`.
+#[farcall::message(result = u64)]
+#[derive(Debug)]
+pub struct Raise {
+    pub count: u64,
+}
+
+/// Stops all of them at once; asked of the peer's function `fell`.
+#[farcall::message(result = u64)]
+#[derive(Debug)]
+pub struct Fell;
+
+/// Is there, and stops when it is told to.
+#[derive(RemoteActor)]
+#[remote(Fell)]
+pub struct Mortal;
+
+impl Actor for Mortal {
+    type Context = Context<Self>;
+}
+
+impl Handler<Fell> for Mortal {
+    type Result = u64;
+    fn handle(&mut self, _: Fell, ctx: &mut Context<Self>) -> u64 {
+        ctx.stop();
+        1
+    }
 }
 
 /// Ends the peer's inbound connections from a node; asked of its function `sever`.

@@ -25,6 +25,7 @@ mod flood;
 mod freezes;
 mod hostile;
 mod lies;
+mod members;
 mod namesakes;
 #[path = "../support/pki.rs"]
 mod pki;

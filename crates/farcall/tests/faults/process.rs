@@ -15,7 +15,7 @@ use farcall::prelude::*;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::actors::{Ask, Counter, Health, HowAreYou, Offer, Offered, Sever, Total};
+use crate::actors::{Ask, Counter, Fell, Health, HowAreYou, Mortal, Offer, Offered, Raise, Sever, Total};
 use crate::fixture::{QUICK, cookie, driver};
 use crate::pki::{authority, pass_on};
 
@@ -195,11 +195,34 @@ async fn run_peer(settings: &str) {
     let own = node.clone();
     node.serve("offer", move |offered: Offer| std::future::ready(offer(&own, &offered))).unwrap();
 
+    raise_and_fell(&node);
+
     let address = node.listening_on()[0];
     // The test harness has begun a line that it ends with its own verdict.
     println!("\n{LISTENS}{address}");
     std::io::stdout().flush().unwrap();
     std::future::pending::<()>().await;
+}
+
+/// A crowd of actors that is started, and stopped, as a whole.
+fn raise_and_fell(node: &Node) {
+    let raised = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let (own, all) = (node.clone(), raised.clone());
+    node.serve("raise", move |raise: Raise| {
+        for n in 0..raise.count {
+            let actor = Mortal.start();
+            own.register(&format!("m{n}"), actor.clone()).unwrap().keep();
+            all.borrow_mut().push(actor);
+        }
+        std::future::ready(raise.count)
+    })
+    .unwrap();
+    node.serve("fell", move |_: Fell| {
+        let felled = raised.take();
+        felled.iter().for_each(|actor| actor.do_send(Fell));
+        std::future::ready(felled.len() as u64)
+    })
+    .unwrap();
 }
 
 fn health(node: &Node) -> Health {
@@ -212,6 +235,7 @@ fn health(node: &Node) -> Health {
         protocol_errors: metrics.protocol_errors,
         delivered: metrics.delivered,
         resident_bytes: resident_bytes(),
+        monitors: node.monitors().1 as u64,
     }
 }
 

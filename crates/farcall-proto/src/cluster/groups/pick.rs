@@ -51,7 +51,7 @@ fn nth(members: &[Member], random: u64) -> Option<&Member> {
 }
 
 /// A number below `count`, as even as 64 bits allow; 0 for none.
-fn below(random: u64, count: usize) -> usize {
+pub(crate) fn below(random: u64, count: usize) -> usize {
     // The upper half of a product of two 64-bit numbers is below the second one.
     usize::try_from((u128::from(random) * count as u128) >> 64).unwrap_or(0)
 }

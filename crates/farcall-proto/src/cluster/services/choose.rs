@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::cluster::groups::Member;
+use crate::cluster::groups::{Member, below};
 use crate::failure::{Failure, NotSent, Rejected};
 use crate::peer::NodeName;
 
@@ -79,11 +79,6 @@ pub fn choose<'a>(
         }
     };
     chosen.ok_or_else(|| none("all that offer it were tried"))
-}
-
-/// A number below `count`; 0 for none.
-fn below(random: u64, count: usize) -> usize {
-    usize::try_from((u128::from(random) * count as u128) >> 64).unwrap_or(0)
 }
 
 /// Whether a call that failed like this surely did not run, and may run elsewhere: nothing was sent, or the node was about to

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   named by a scan ──► due ──► tried ──connected──► up ──lost──► due again after a pause
-//!                        ▲        │ failed: due again after a worker interval, ten times
+//!                        ▲        │ failed: due again after a while, ten times
 //!                        │        └──► given up, until a world scan names it again
 //!                        └────────────────────────────┘
 //! ```
@@ -18,10 +18,19 @@ use crate::peer::NodeName;
 pub struct Intervals {
     /// Between two looks at which nodes there are.
     pub world: Duration,
-    /// Between two attempts at a node that is not there.
+    /// Between two attempts at a node that is not there, at most.
     pub worker: Duration,
     /// Between two looks at which hosts there are.
     pub hosts: Duration,
+}
+
+impl Intervals {
+    /// From an attempt that failed to the next one: an eighth of the interval after the first, twice as long each time, up
+    /// to the whole. A node that restarts is found soon, and one that is gone is not asked often.
+    fn pause(&self, failed: u32) -> Duration {
+        let doubled = 1_u32.checked_shl(failed.saturating_sub(1)).unwrap_or(u32::MAX);
+        (self.worker / 8).saturating_mul(doubled).min(self.worker)
+    }
 }
 
 impl Default for Intervals {
@@ -99,7 +108,7 @@ impl Scans {
         if let State::Trying { failed } = *state {
             let failed = failed + 1;
             *state = match failed < Self::TRIES {
-                true => State::Due { at: now + self.intervals.worker, failed },
+                true => State::Due { at: now + self.intervals.pause(failed), failed },
                 false => State::GivenUp,
             };
         }

@@ -33,7 +33,7 @@ impl Node {
         let gone = &self.gone;
         let lookup = |name: &str| {
             let number: u64 = name.parse().ok()?;
-            (number % 2 == 0 && !gone.contains(&number)).then_some(ActorId(number))
+            (number.is_multiple_of(2) && !gone.contains(&number)).then_some(ActorId(number))
         };
         let result = act(&mut self.signals, &lookup, &mut out);
         for output in out {
@@ -63,7 +63,7 @@ impl Node {
 
     /// An actor ends, if it is there. Whoever asked to hear of it hears.
     fn end(&mut self, actor: u64, reason: DownReason) {
-        if actor % 2 == 0 && self.gone.insert(actor) && self.watched.remove(&actor) {
+        if actor.is_multiple_of(2) && self.gone.insert(actor) && self.watched.remove(&actor) {
             self.with(|signals, _, out| signals.actor_ended(ActorId(actor), reason, out));
         }
     }
@@ -296,7 +296,7 @@ proptest! {
                         taken_back.insert(token);
                     }
                 }
-                3 if one % 2 == 0 && !a.gone.contains(&one) => a.link(one, CHANNEL, other),
+                3 if one.is_multiple_of(2) && !a.gone.contains(&one) => a.link(one, CHANNEL, other),
                 4 => b.end(one, DownReason::Stopped),
                 5 => a.end(one, DownReason::Panicked),
                 6 => drop(a.with(|signals, _, out| {
