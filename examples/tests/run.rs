@@ -19,6 +19,7 @@ const STREAMING: &str = env!("CARGO_BIN_EXE_streaming");
 const TWO_TERMINALS: &str = env!("CARGO_BIN_EXE_two_terminals");
 const TLS: &str = env!("CARGO_BIN_EXE_tls");
 const SERVICE: &str = env!("CARGO_BIN_EXE_service");
+const PAGE_BUILDER: &str = env!("CARGO_BIN_EXE_page_builder");
 const DEMO: &str = env!("CARGO_BIN_EXE_demo");
 
 /// A program of the examples, which keeps its cookie with what was built and not with the user's.
@@ -70,6 +71,19 @@ fn streaming_counts_and_ends_the_clock_of_a_dropped_stream() {
     let text = printed(program(STREAMING));
     assert!(text.contains("100000 numbers came, their sum is 5000050000"), "{text}");
     assert!(text.contains("the reader went away"), "{text}");
+}
+
+#[test]
+fn page_builder_makes_every_page_while_one_of_its_nodes_is_restarted() {
+    let text = printed(program(PAGE_BUILDER));
+    for line in [
+        "<header of page 1> <navigation of page 1> <content of page 1>",
+        "header1 is connected with 1 node: front@127.0.0.1",
+        "content1 has stopped, content is offered by 1",
+        "content1 is back; every page was made: true",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
 }
 
 /// Ends its process when a test ends, also when it fails.
