@@ -5,6 +5,7 @@
 //! | [`quick_start`] | you have ten minutes |
 //! | [`semantics`] | you call something and want to know what an error means and what is promised |
 //! | [`messages`] | you write messages and change them while nodes run |
+//! | [`cluster`] | you want to know who is there and what ends; groups of actors, services, actors on other nodes |
 //! | [`configuration`] | you look for a setting, or come with a configuration of gen_rpc |
 //! | [`operations`] | you run it: deploy, cookies, logs, metrics, limits, draining, trouble at night |
 //! | [`port_mapper`] | you run several nodes on a host and do not want to give each a port |
@@ -27,6 +28,9 @@ pub mod semantics {}
 
 #[doc = include_str!("messages.md")]
 pub mod messages {}
+
+#[doc = include_str!("cluster.md")]
+pub mod cluster {}
 
 #[doc = include_str!("configuration.md")]
 pub mod configuration {}

@@ -324,6 +324,38 @@ async fn a_node_that_comes_later_is_found() {
     offered_by(services, "header", &["web"]).await;
 }
 
+/// Cases 216 to 219.
+#[actix::test]
+async fn hosts_are_those_that_are_configured_or_in_a_file_and_may_be_replaced() {
+    let book = PhoneBook::default();
+    let asks = asking(&book, &["^web -> header"]).await;
+    // Without the port mapper there is no host to ask by default.
+    assert_eq!(asks.services().hosts(), Vec::<String>::new());
+    asks.services().set_hosts(vec!["one".into()]);
+    assert_eq!(asks.services().hosts(), ["one"]);
+    let mapped = |config: &mut Config| {
+        config.mapper.mode = farcall::config::MapperUse::Auto;
+        config.services.rules = vec!["^web -> header".into()];
+    };
+    // It is not called, so it registers nowhere; it looks on its own host.
+    let looks = named("looks@127.0.0.1").configure(mapped).start().await.unwrap();
+    assert_eq!(looks.services().hosts(), ["127.0.0.1"]);
+    let file = std::env::temp_dir().join(format!("farcall-hosts-{}", looks.incarnation().0));
+    std::fs::write(&file, "# ours\n one \n\ntwo # the second\n").unwrap();
+    let (from_file, read) = (file.clone(), with_rules(&["^web -> header"]));
+    let configure = move |config: &mut Config| {
+        read(config);
+        config.services.hosts_file = Some(from_file);
+        config.services.hosts_interval = Duration::from_millis(100);
+    };
+    let reads = named("reads@127.0.0.1").configure(configure).start().await.unwrap();
+    eventually("the file is read", || reads.services().hosts() == ["one", "two"]).await;
+    std::fs::write(&file, "three\n").unwrap();
+    eventually("it is read again", || reads.services().hosts() == ["three"]).await;
+    std::fs::remove_file(&file).unwrap();
+    eventually("what cannot be read changes nothing", || reads.services().hosts() == ["three"]).await;
+}
+
 /// F50, F52: every call is answered, whoever restarts meanwhile.
 #[actix::test]
 async fn a_rolling_restart_of_all_three_nodes_loses_no_call() {
