@@ -59,6 +59,20 @@ pub enum Ask {
         /// The deadline of the call.
         limit_ms: u64,
     },
+    /// Watch the ledger of a peer so often; what comes of it stands in the journal.
+    Watch {
+        /// The peer.
+        peer: String,
+        /// How often.
+        count: u64,
+    },
+    /// The nodes that it sees in the group of all nodes.
+    Members,
+    /// Call the service that all nodes offer so often from now on; what comes of it stands in the journal.
+    CallService {
+        /// How often; 0 ends it.
+        calls_per_s: u32,
+    },
     /// Threads that do nothing but keep cores busy.
     Burn {
         /// How many.
@@ -136,6 +150,8 @@ pub struct Status {
     pub lost: u64,
     /// Connections ended because the peer broke the protocol.
     pub protocol_errors: u64,
+    /// Monitors and links that it keeps for its actors.
+    pub monitors: u64,
     /// Memory in use.
     pub resident_bytes: u64,
     /// Open files and sockets.

@@ -48,6 +48,42 @@ pub enum Line {
         /// How often it was tried.
         tries: u32,
     },
+    /// A node came, is about to go, or went.
+    Peer {
+        /// Which one, with its incarnation.
+        peer: String,
+        /// When it was told.
+        at: u64,
+        /// `up`, `draining`, or why it is down.
+        what: String,
+    },
+    /// An actor of a peer is watched.
+    Watch {
+        /// The number of the monitor.
+        number: u64,
+        /// The peer.
+        peer: String,
+    },
+    /// A monitor was told.
+    Down {
+        /// Its number.
+        number: u64,
+        /// When.
+        at: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A call of a service ended.
+    Served {
+        /// Its number.
+        id: u64,
+        /// When it ended.
+        at: u64,
+        /// `ok`, or the class of the error.
+        class: String,
+        /// The reason of the error, or `-`.
+        reason: String,
+    },
     /// The process stood still, or was given no time.
     Gap {
         /// From when.
@@ -90,6 +126,10 @@ impl Line {
             }
             Self::Ran { from, id } => format!("ran {from} {id}\n"),
             Self::Work { id, ended, class, tries } => format!("work {id} {ended} {class} {tries}\n"),
+            Self::Peer { peer, at, what } => format!("peer {peer} {at} {what}\n"),
+            Self::Watch { number, peer } => format!("watch {number} {peer}\n"),
+            Self::Down { number, at, reason } => format!("down {number} {at} {reason}\n"),
+            Self::Served { id, at, class, reason } => format!("served {id} {at} {class} {reason}\n"),
             Self::Gap { from, to } => format!("gap {from} {to}\n"),
         }
     }
@@ -119,6 +159,10 @@ impl Line {
                 class: word(3)?,
                 tries: u32::try_from(number(4)?).ok()?,
             },
+            "peer" => Self::Peer { peer: word(1)?, at: number(2)?, what: word(3)? },
+            "watch" => Self::Watch { number: number(1)?, peer: word(2)? },
+            "down" => Self::Down { number: number(1)?, at: number(2)?, reason: word(3)? },
+            "served" => Self::Served { id: number(1)?, at: number(2)?, class: word(3)?, reason: word(4)? },
             "gap" => Self::Gap { from: number(1)?, to: number(2)? },
             _ => return None,
         })
@@ -233,6 +277,10 @@ mod tests {
             Line::Ran { from: "b@b/ff".into(), id: 2 },
             Line::Work { id: 1, ended: 99, class: "ok".into(), tries: 2 },
             Line::Gap { from: 5, to: 8 },
+            Line::Peer { peer: "b@b/ff".into(), at: 9, what: "tick_timeout".into() },
+            Line::Watch { number: 3, peer: "b@b".into() },
+            Line::Down { number: 3, at: 10, reason: "NoConnection".into() },
+            Line::Served { id: 4, at: 11, class: "ok".into(), reason: "-".into() },
         ];
         let journal = Journal::begin(&folder, "a@a", "0f").unwrap();
         lines.iter().for_each(|line| journal.note(line));

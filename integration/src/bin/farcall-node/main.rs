@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! main ── actors      whom the others call
+//!      ── cluster     who comes and goes, monitors, members, services
 //!      ── load        calls and casts without a pause
 //!      ── operations  each verb once
 //!      ── orders      what the harness asks
@@ -10,6 +11,7 @@
 //! ```
 
 mod actors;
+mod cluster;
 mod load;
 mod operations;
 mod orders;
@@ -27,6 +29,7 @@ use farcall_integration::journal::Journal;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::actors::{Ledger, Now, Stored};
+use crate::cluster::Cluster;
 use crate::load::Loader;
 
 /// What every part of this program works with.
@@ -84,7 +87,8 @@ async fn run() -> Result<bool, Box<dyn Error>> {
     let here = Rc::new(Here { node: node.clone(), who, peers, folder, journal });
     vitals::watch(here.journal.clone());
     let loader = Loader::start(here.clone());
-    orders::serve(here, loader)?;
+    let cluster = Cluster::start(here.clone())?;
+    orders::serve(here, loader, cluster)?;
 
     tokio::select! {
         _ = terminate.recv() => (),

@@ -10,11 +10,12 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::actors::{Drop, Now};
+use crate::cluster::Cluster;
 use crate::load::{Loader, words};
 use crate::{Here, operations, vitals};
 
 /// Listens in the node's folder from now on.
-pub(crate) fn serve(here: Rc<Here>, loader: Rc<Loader>) -> io::Result<()> {
+pub(crate) fn serve(here: Rc<Here>, loader: Rc<Loader>, cluster: Rc<Cluster>) -> io::Result<()> {
     let path = here.folder.join(SOCKET);
     // What the last life left behind.
     let _ = std::fs::remove_file(&path);
@@ -25,7 +26,7 @@ pub(crate) fn serve(here: Rc<Here>, loader: Rc<Loader>) -> io::Result<()> {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    actix_rt::spawn(one(stream, here.clone(), loader.clone()));
+                    actix_rt::spawn(one(stream, here.clone(), loader.clone(), cluster.clone()));
                 }
                 // No file left for it: that is one of the scenarios.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -35,14 +36,14 @@ pub(crate) fn serve(here: Rc<Here>, loader: Rc<Loader>) -> io::Result<()> {
     Ok(())
 }
 
-async fn one(stream: UnixStream, here: Rc<Here>, loader: Rc<Loader>) {
+async fn one(stream: UnixStream, here: Rc<Here>, loader: Rc<Loader>, cluster: Rc<Cluster>) {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     if stream.read_line(&mut line).await.is_err() {
         return;
     }
     let answer = match serde_json::from_str(&line) {
-        Ok(ask) => follow(ask, &here, &loader).await,
+        Ok(ask) => follow(ask, &here, &loader, &cluster).await,
         Err(error) => Answer::Failed(format!("what was asked makes no sense: {error}")),
     };
     let Ok(mut line) = serde_json::to_string(&answer) else { return };
@@ -51,7 +52,7 @@ async fn one(stream: UnixStream, here: Rc<Here>, loader: Rc<Loader>) {
     let _ = stream.write_all(line.as_bytes()).await;
 }
 
-async fn follow(ask: Ask, here: &Here, loader: &Loader) -> Answer {
+async fn follow(ask: Ask, here: &Here, loader: &Loader, cluster: &Cluster) -> Answer {
     let node = &here.node;
     match ask {
         Ask::Status => Answer::Status(Box::new(status(here, loader))),
@@ -88,6 +89,15 @@ async fn follow(ask: Ask, here: &Here, loader: &Loader) -> Answer {
             }
             Err(error) => Answer::Failed(format!("{peer}: {error}")),
         },
+        Ask::Watch { peer, count } => match peer.parse() {
+            Ok(peer) => cluster.watch(&peer, count).map_or_else(Answer::Failed, |()| Answer::Done),
+            Err(error) => Answer::Failed(format!("{peer}: {error}")),
+        },
+        Ask::Members => Answer::Lines(cluster.members()),
+        Ask::CallService { calls_per_s } => {
+            cluster.call_service(calls_per_s);
+            Answer::Done
+        }
         Ask::Burn { threads, ms } => {
             vitals::burn(threads, Duration::from_millis(ms));
             Answer::Done
@@ -111,6 +121,7 @@ fn status(here: &Here, loader: &Loader) -> Status {
         dials: metrics.dials,
         lost: metrics.clients_lost,
         protocol_errors: metrics.protocol_errors,
+        monitors: node.monitors().1 as u64,
         resident_bytes: vitals::resident_bytes(),
         files: vitals::files(),
         threads: vitals::threads(),

@@ -3,7 +3,7 @@
 //! | checker | wants |
 //! |---|---|
 //! | C1 | what an actor got from a sender is in order, nothing twice; of each connection a prefix of what was sent on it |
-//! | C2 | a lost connection ends its calls before anything is answered on the next one |
+//! | C2 | a lost connection ends its calls before anything is answered on the next one; nodes come, drain and go in this order and once each, and a monitor is told once |
 //! | C3 | every call ends within its deadline and 50 ms; its handler ran as often as its class says |
 //! | C6 | memory, files and threads are back where they were |
 //! | C7 | no cookie and no key stands in a log |
@@ -54,6 +54,7 @@ pub(crate) fn journals(all: &BTreeMap<usize, Vec<Life>>, since: u64) -> Result<S
     let lives: Vec<&Life> = all.values().flatten().filter(|life| !life.who.is_empty()).collect();
     prefixes(all, &lives)?;
     lives.iter().try_for_each(|life| losses_first(life))?;
+    lives.iter().try_for_each(|life| told_once(life))?;
     outcomes(&lives)?;
     Ok(sums(&lives, since))
 }
@@ -129,6 +130,35 @@ fn losses_first(life: &Life) -> Result<()> {
                 life.who
             ));
         }
+    }
+    Ok(())
+}
+
+/// C2, of what nodes know of each other.
+fn told_once(life: &Life) -> Result<()> {
+    let (mut there, mut draining): (HashSet<&str>, HashSet<&str>) = (HashSet::new(), HashSet::new());
+    let (mut watched, mut told): (HashSet<u64>, HashSet<u64>) = (HashSet::new(), HashSet::new());
+    for line in &life.lines {
+        let right = match line {
+            Line::Peer { peer, what, .. } if what == "up" => {
+                // Of one node there is one start at a time.
+                let name = peer.split('/').next().unwrap_or(peer);
+                let another = there.iter().any(|known| known.split('/').next() == Some(name));
+                !another && there.insert(peer)
+            }
+            Line::Peer { peer, what, .. } if what == "draining" => {
+                there.contains(peer.as_str()) && draining.insert(peer)
+            }
+            Line::Peer { peer, what, .. } => {
+                let drained = draining.remove(peer.as_str());
+                there.remove(peer.as_str())
+                    && (!drained || matches!(what.as_str(), "shutdown" | "superseded"))
+            }
+            Line::Watch { number, .. } => watched.insert(*number),
+            Line::Down { number, .. } => watched.contains(number) && told.insert(*number),
+            _ => true,
+        };
+        unless(right, || format!("C2: {} was told out of order, or twice: {line:?}", life.who))?;
     }
     Ok(())
 }

@@ -100,3 +100,28 @@ fn a_secret_is_found_wherever_it_stands() {
     assert!(!contains(b"the cookie is secret", b"00ff"));
     assert_eq!((hex(&[0, 255]), base64(&[0, 255])), ("00ff".to_owned(), b"AP8=".to_vec()));
 }
+
+fn peer(incarnation: u64, what: &str) -> Line {
+    Line::Peer { peer: format!("b@b/{incarnation}"), at: 1, what: what.into() }
+}
+
+#[test]
+fn c2_finds_nodes_that_are_told_twice_or_out_of_order_and_monitors_that_are_told_twice() {
+    let watch = || Line::Watch { number: 1, peer: "b@b".into() };
+    let down = || Line::Down { number: 1, at: 1, reason: "NoConnection".into() };
+    let right = [peer(1, "up"), peer(1, "draining"), peer(1, "shutdown"), peer(2, "up"), watch(), down()];
+    assert!(judged(right.into(), vec![]).is_ok());
+    for wrong in [
+        vec![peer(1, "up"), peer(1, "up")],
+        vec![peer(1, "up"), peer(2, "up")],
+        vec![peer(1, "closed")],
+        vec![peer(1, "up"), peer(1, "closed"), peer(1, "closed")],
+        vec![peer(1, "draining")],
+        vec![peer(1, "up"), peer(1, "draining"), peer(1, "closed")],
+        vec![watch(), down(), down()],
+        vec![down()],
+    ] {
+        let fault = judged(wrong.clone(), vec![]).unwrap_err().to_string();
+        assert!(fault.starts_with("C2: a@a/1 was told"), "{wrong:?}: {fault}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The scenarios, in the order in which they run.
 
 mod basic;
+mod cluster;
 mod lifecycle;
 mod names;
 mod network;
@@ -67,5 +68,9 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario("two-of-one-name", "F13", "of two nodes with one name the younger is turned away, and both sides say so", names::two_of_one_name),
     scenario("no-files", "F86", "a node without a free file keeps its connections, and takes new ones when it can", resources::no_files),
     scenario("no-cpu", "F88", "nodes that get a quarter of the machine lose no connection", resources::no_cpu),
+    scenario("watched", "F01 F02", "a killed node is down within 100 ms, one that stops says so, and each of a thousand monitors is told once", cluster::watched).short(),
+    scenario("watched-frozen", "F03", "a frozen node is down in its time, and each monitor is told once", cluster::watched_frozen),
+    scenario("groups", "F30", "halves that do not see each other see their own members, and all of them again after the heal", cluster::groups),
+    scenario("services", "F50 F52", "a service whose nodes are restarted one after the other answers every one of 1,000 calls a second", cluster::services).short(),
     scenario("rolling-restart", "F50", "all nodes are restarted one after the other, and no work is lost", lifecycle::rolling_restart).short(),
 ];

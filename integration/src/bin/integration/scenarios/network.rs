@@ -5,6 +5,7 @@ use std::time::Duration;
 use farcall_integration::control::{self, Answer, Ask, Load};
 use farcall_integration::journal::{Call, now_us};
 
+use super::cluster::no_downs;
 use super::processes::{calls_to, count, given_up, lost, ms, patient};
 use crate::fault::{Fault, Result, failed, unless};
 use crate::hosts::network::{self, Rule};
@@ -16,12 +17,12 @@ use crate::shell::eventually;
 const FOUND_WITHIN: Duration = Duration::from_secs(10);
 
 /// Nothing of one comes in at the other, nor the other way round.
-fn cut(lab: &Lab, one: usize, other: usize) -> Result<()> {
+pub(super) fn cut(lab: &Lab, one: usize, other: usize) -> Result<()> {
     network::add(lab.hosts.as_ref(), one, other, Rule::Drop)?;
     network::add(lab.hosts.as_ref(), other, one, Rule::Drop)
 }
 
-fn heal(lab: &Lab, nodes: &[usize]) -> Result<()> {
+pub(super) fn heal(lab: &Lab, nodes: &[usize]) -> Result<()> {
     nodes.iter().try_for_each(|node| network::heal(lab.hosts.as_ref(), *node))
 }
 
@@ -162,7 +163,7 @@ fn lose(lab: &Lab, of_1000: u32) -> Result<()> {
 
 pub(super) fn loss(lab: &mut Lab) -> Result<String> {
     let all = lab.others(&[]);
-    let before = lost(lab)?;
+    let (before, begun) = (lost(lab)?, now_us());
     let mut seen = Vec::new();
     for (of_1000, limit_us) in [(10, 450_000), (50, 1_500_000)] {
         lab.load(&all, patient(lab))?;
@@ -184,6 +185,7 @@ pub(super) fn loss(lab: &mut Lab) -> Result<String> {
         seen.push(format!("{} %: {} calls, p99 {}", f64::from(of_1000) / 10.0, times.len(), ms(p99)));
     }
     unless(lost(lab)? == before, || "a connection was lost".to_owned())?;
+    no_downs(lab, begun)?;
     Ok(format!("{}; no connection lost", seen.join("; ")))
 }
 

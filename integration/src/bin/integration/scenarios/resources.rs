@@ -50,6 +50,7 @@ pub(super) fn no_cpu(lab: &mut Lab) -> Result<String> {
     lab.wait(TIME)?;
     lab.quiet()?;
     unless(lost(lab)? == before, || "a connection was lost".to_owned())?;
+    super::cluster::no_downs(lab, since)?;
     let mut calls = Vec::new();
     for node in &all {
         calls.extend(lab.calls(*node, since)?);
