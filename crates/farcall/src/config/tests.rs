@@ -125,7 +125,7 @@ fn the_list_of_keys_is_what_the_file_accepts() {
 }
 
 /// What has no default.
-const UNSET: [&str; 11] = [
+const UNSET: [&str; 14] = [
     "name",
     "cookie_file",
     "nodes",
@@ -137,6 +137,9 @@ const UNSET: [&str; 11] = [
     "tls.key",
     "tls.ca",
     "tls.crl",
+    "services.rules",
+    "services.hosts",
+    "services.hosts_file",
 ];
 
 #[test]
@@ -156,6 +159,8 @@ fn the_listed_defaults_are_the_defaults() {
     assert!(default.access.permits_peer(&"any@x".parse().unwrap(), "any"), "there are no rules for peers");
     assert_eq!((&default.tls.certificate, &default.tls.key), (&None, &None));
     assert!(default.tls.ca.is_empty() && default.tls.crl.is_empty());
+    let services = &default.services;
+    assert!(services.rules.is_empty() && services.hosts.is_empty() && services.hosts_file.is_none());
 }
 
 #[test]
