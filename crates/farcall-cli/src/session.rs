@@ -39,7 +39,8 @@ impl Session {
             true => Some(keyring(&config)?),
             false => None,
         };
-        let mut builder = Node::from_config(Config { name: Some(identity.name.clone()), ..config });
+        let mut builder =
+            Node::from_config(Config { name: Some(identity.name.clone()), hidden: true, ..config });
         if let Some(keyring) = keyring {
             builder = builder.keyring(keyring);
         }

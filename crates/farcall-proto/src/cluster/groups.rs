@@ -150,6 +150,8 @@ type Table = BTreeMap<GroupName, BTreeMap<String, u32>>;
 pub struct Groups {
     node: NodeName,
     members_max: usize,
+    /// So many members or changes go into one notice.
+    notice_max: usize,
     own: Members,
     /// The number of the last own change.
     version: u64,
@@ -186,13 +188,21 @@ pub struct Feed {
 impl Groups {
     /// So many changes are kept for those that are behind.
     pub const RECENT_MAX: usize = 4096;
-    /// So many members or changes go into one notice.
+    /// So many members or changes go into one notice at most.
     pub const NOTICE_MAX: usize = 256;
 
     /// No groups. At most so many members of this node, and as many of each peer.
     pub fn new(node: NodeName, members_max: usize) -> Self {
         let (own, recent, peers) = (Members::default(), VecDeque::new(), HashMap::new());
-        Self { node, members_max, own, version: 0, recent, peers }
+        let notice_max = Self::NOTICE_MAX;
+        Self { node, members_max, notice_max, own, version: 0, recent, peers }
+    }
+
+    /// No more than so many members or changes go into one notice, and one at least: where messages have to be small.
+    #[must_use]
+    pub fn in_notices_of(mut self, members: usize) -> Self {
+        self.notice_max = members.clamp(1, Self::NOTICE_MAX);
+        self
     }
 
     /// An actor of this node joins a group.
@@ -252,7 +262,7 @@ impl Groups {
         match (told, behind) {
             (Some(told), Some(behind)) if behind <= self.recent.len() => {
                 let skip = self.recent.len() - behind;
-                let changes: Vec<_> = self.recent.iter().skip(skip).take(Self::NOTICE_MAX).cloned().collect();
+                let changes: Vec<_> = self.recent.iter().skip(skip).take(self.notice_max).cloned().collect();
                 feed.told = Some(told + changes.len() as u64);
                 Some(GroupNotice::Changes { from: told + 1, changes })
             }
@@ -397,7 +407,7 @@ impl Groups {
             members.iter().map(move |(actor, times)| (group.clone(), actor.clone(), *times))
         });
         let entries: Vec<_> = entries.collect();
-        let mut parts: Vec<&[_]> = entries.chunks(Self::NOTICE_MAX).collect();
+        let mut parts: Vec<&[_]> = entries.chunks(self.notice_max).collect();
         if parts.is_empty() {
             parts.push(&[]);
         }

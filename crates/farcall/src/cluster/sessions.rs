@@ -37,6 +37,8 @@ pub(crate) struct Cluster {
     arbiter: ArbiterHandle,
     /// Requests for actors on other nodes.
     tokens: AtomicU64,
+    /// So many notices of monitors and links go together: half of what a message may have, with the longest names.
+    notices_max: usize,
     pub(super) inner: Mutex<Inner>,
 }
 
@@ -113,16 +115,19 @@ impl Cluster {
             gone: Vec::new(),
             factories: HashMap::default(),
             spawns: Spawns::default(),
-            groups: Groups::new(caller.context.name.clone(), caller.context.config.group_members_max),
+            groups: groups_of(&caller),
             group_events: None,
             shares: false,
             last: 0,
         };
+        let half = caller.context.config.message_bytes_max / 2;
+        let notices_max = (half / (2 * NAME_BYTES)).clamp(1, NOTICES_PER_BATCH);
         let cluster = Arc::new_cyclic(|own| Self {
             own: own.clone(),
             caller,
             arbiter,
             tokens: AtomicU64::new(0),
+            notices_max,
             inner: Mutex::new(inner),
         });
         let context = &cluster.caller.context;
@@ -353,7 +358,7 @@ impl Cluster {
     pub(super) fn unsaid(&self, channel: ChannelId) -> Vec<Said> {
         let mut inner = self.inner.lock();
         let Inner { signals, sessions, groups, .. } = &mut *inner;
-        let signals = signals.poll_transmit(channel, NOTICES_PER_BATCH).into_iter().map(Said::Signal);
+        let signals = signals.poll_transmit(channel, self.notices_max).into_iter().map(Said::Signal);
         let session = sessions.get_mut(&channel).filter(|session| session.sharer.is_some());
         let of_groups = session.and_then(|session| groups.poll(&mut session.feed)).map(Said::Groups);
         signals.chain(of_groups).collect()
@@ -542,6 +547,16 @@ impl Inner {
         None
     }
 }
+
+/// No groups yet; what is told of them at a time fits into half of a message.
+fn groups_of(caller: &Caller) -> Groups {
+    let config = &caller.context.config;
+    let groups = Groups::new(caller.context.name.clone(), config.group_members_max);
+    groups.in_notices_of(config.message_bytes_max / 2 / (3 * NAME_BYTES))
+}
+
+/// The longest name of an actor or a group, with what stands around it.
+const NAME_BYTES: usize = 272;
 
 fn down_of(target: &Target, actor: &str) -> Down {
     Down { node: target.node().clone(), actor: actor.to_owned(), reason: DownReason::NoConnection }

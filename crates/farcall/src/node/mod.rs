@@ -492,7 +492,8 @@ impl Node {
         }
     }
 
-    /// Closes the connections to a node in good order: what is in flight finishes. The next request connects again.
+    /// Closes the connections to a node in good order: what is in flight finishes. The next request connects again. Those
+    /// over which the node asks this one stay: they are its own.
     pub fn disconnect(&self, node: &NodeName) {
         for conn in self.0.caller.clients.conns_to(node) {
             conn.begin_close("disconnected on request");

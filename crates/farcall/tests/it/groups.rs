@@ -188,6 +188,33 @@ async fn a_member_is_chosen_as_it_was_asked_and_nobody_who_is_about_to_leave() {
 }
 
 #[actix::test]
+async fn the_longest_names_are_told_where_messages_have_to_be_small() {
+    let small = |builder: farcall::NodeBuilder| {
+        builder.configure(|config| {
+            config.message_bytes_max = 4 << 10;
+            config.fragment_bytes = 4 << 10;
+        })
+    };
+    let all = crate::fixture::nodes_with(2, small).await;
+    let [alpha, beta_node] = &all[..] else { panic!() };
+    let long = |nth: usize| format!("{nth:0>255}");
+    let mut watched = Vec::new();
+    for nth in 0..10 {
+        beta_node.register(&long(nth), Counter::default().start()).unwrap().keep();
+        beta_node.group_in(long(nth), long(nth)).join(&long(nth)).unwrap();
+        watched.push(alpha.monitor(&target(beta_node), &long(nth)).unwrap());
+    }
+    alpha.group("any");
+    eventually("all are seen", || alpha.group_members() == (0, 10)).await;
+    eventually("all are watched", || beta_node.monitors().1 == 10).await;
+    (0..10).for_each(|nth| assert!(beta_node.unregister(&long(nth))));
+    for monitor in watched {
+        assert_eq!(monitor.await.reason, farcall::cluster::DownReason::Normal);
+    }
+    eventually("all have left", || alpha.group_members() == (0, 0)).await;
+}
+
+#[actix::test]
 async fn hidden_nodes_have_no_part_in_groups_and_limits_are_named() {
     let book = PhoneBook::default();
     let seen = builder("seen").configure(|config| config.group_members_max = 1).start().await.unwrap();
