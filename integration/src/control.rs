@@ -66,6 +66,17 @@ pub enum Ask {
         /// How often.
         count: u64,
     },
+    /// Start an actor of this name at a peer.
+    Spawn {
+        /// The peer.
+        peer: String,
+        /// What it is called there.
+        name: String,
+        /// It stays when this node goes.
+        detached: bool,
+    },
+    /// The names of its actors.
+    Names,
     /// The nodes that it sees in the group of all nodes.
     Members,
     /// Call the service that all nodes offer so often from now on; what comes of it stands in the journal.

@@ -10,7 +10,7 @@ use farcall_proto::cluster::services::SCOPE;
 use farcall_proto::peer::NodeName;
 use futures::stream::{BoxStream, Stream, StreamExt};
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::{Inner, Services};
 use crate::cluster::{Lagged, next_of};
@@ -62,14 +62,16 @@ async fn watch(
             services.tell(&known, &now);
             known = now;
         }
-        // Whatever has happened, the table tells what has come of it.
+        // Whatever has happened, the table tells what has come of it; once for all that happens at a time.
         loop {
             tokio::select! {
                 change = changes.recv() => match change {
-                    Ok(event) if event.group().scope == SCOPE => break,
-                    Ok(_) => {}
-                    Err(RecvError::Lagged(_)) => break,
+                    Ok(event) if event.group().scope != SCOPE => {}
                     Err(RecvError::Closed) => return,
+                    Ok(_) | Err(RecvError::Lagged(_)) => {
+                        while matches!(changes.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
+                        break;
+                    }
                 },
                 event = nodes.recv() => match event {
                     Ok(NodeEvent::Up(peer)) => {

@@ -4,13 +4,14 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use actix::Actor;
 use farcall::cluster::{NodeEvent, NodeFilter};
 use farcall::prelude::*;
 use farcall::services::ServiceError;
 use farcall_integration::journal::{Line, now_us};
 
 use crate::Here;
-use crate::actors::Now;
+use crate::actors::{Now, Stored};
 use crate::load::words;
 
 /// The group that every node is a member of, and the service that every node offers.
@@ -29,6 +30,7 @@ impl Cluster {
     pub(crate) fn start(here: Rc<Here>) -> Result<Rc<Self>, Box<dyn std::error::Error>> {
         here.node.group(ALL).join("ledger")?;
         here.node.services().offer(ALL, "clock")?;
+        here.node.factory("stored", |(): ()| Stored::default().start());
         let (monitors, served, serving) = (Cell::new(0), Cell::new(0), Cell::new(0));
         let cluster = Rc::new(Self { here, monitors, served, serving });
         actix_rt::spawn(cluster.clone().follow());
@@ -64,6 +66,13 @@ impl Cluster {
             });
         }
         Ok(())
+    }
+
+    /// Starts an actor at a peer.
+    pub(crate) async fn spawn(&self, peer: &Target, name: String, detached: bool) -> Result<(), String> {
+        let asked = self.here.node.spawn_remote::<Stored, _>(peer, "stored", ()).name(name);
+        let asked = if detached { asked.detached() } else { asked };
+        asked.await.map(drop).map_err(|error| error.to_string())
     }
 
     /// The nodes that this one sees in the common group, sorted.

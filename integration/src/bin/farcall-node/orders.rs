@@ -93,6 +93,13 @@ async fn follow(ask: Ask, here: &Here, loader: &Loader, cluster: &Cluster) -> An
             Ok(peer) => cluster.watch(&peer, count).map_or_else(Answer::Failed, |()| Answer::Done),
             Err(error) => Answer::Failed(format!("{peer}: {error}")),
         },
+        Ask::Spawn { peer, name, detached } => match peer.parse() {
+            Ok(peer) => {
+                cluster.spawn(&peer, name, detached).await.map_or_else(Answer::Failed, |()| Answer::Done)
+            }
+            Err(error) => Answer::Failed(format!("{peer}: {error}")),
+        },
+        Ask::Names => Answer::Lines(node.names()),
         Ask::Members => Answer::Lines(cluster.members()),
         Ask::CallService { calls_per_s } => {
             cluster.call_service(calls_per_s);

@@ -182,6 +182,46 @@ pub(super) fn groups(lab: &mut Lab) -> Result<String> {
     Ok(format!("each half saw itself after {}, and all again {} after the heal", ms(shrunk), ms(grown)))
 }
 
+/// Whether these actors are there; gives when it was so.
+fn has(lab: &Lab, node: usize, names: &[&str], within: Duration) -> Result<u64> {
+    eventually("its actors are those", within, || {
+        let there = lab.lines(node, &Ask::Names)?;
+        let children: Vec<_> = there.iter().filter(|name| name.starts_with("child")).collect();
+        unless(children == names, || format!("{} has {children:?}", lab.name(node)))?;
+        Ok(now_us())
+    })
+}
+
+pub(super) fn spawned(lab: &mut Lab) -> Result<String> {
+    let (host, parent) = (0, lab.count() - 1);
+    let spawn = |lab: &Lab, name: &str, detached| {
+        let (peer, name) = (lab.name(host), name.to_owned());
+        lab.ask(parent, &Ask::Spawn { peer, name, detached }).map(drop)
+    };
+    for (name, detached) in [("child-1", false), ("child-2", false), ("child-kept", true)] {
+        spawn(lab, name, detached)?;
+    }
+    has(lab, host, &["child-1", "child-2", "child-kept"], Duration::from_secs(1))?;
+    let killed = lab.kill(parent)?;
+    let orphans = has(lab, host, &["child-kept"], Duration::from_secs(2))? - killed;
+    lab.start(parent)?;
+    lab.ready()?;
+    // Cut off, the host cannot know that it lives.
+    spawn(lab, "child-3", false)?;
+    has(lab, host, &["child-3", "child-kept"], Duration::from_secs(1))?;
+    cut(lab, host, parent)?;
+    let cut_at = now_us();
+    let cut_off = has(lab, host, &["child-kept"], Duration::from_secs(8))? - cut_at;
+    unless(GIVEN_UP.contains(&Duration::from_micros(cut_off)), || format!("stopped after {}", ms(cut_off)))?;
+    heal(lab, &[host, parent])?;
+    lab.ready()?;
+    Ok(format!(
+        "stopped {} after their parent was killed, and {} after it was cut off; the detached one stays",
+        ms(orphans),
+        ms(cut_off)
+    ))
+}
+
 pub(super) fn services(lab: &mut Lab) -> Result<String> {
     let caller = lab.count() - 1;
     let since = now_us();

@@ -71,6 +71,7 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario("watched", "F01 F02", "a killed node is down within 100 ms, one that stops says so, and each of a thousand monitors is told once", cluster::watched).short(),
     scenario("watched-frozen", "F03", "a frozen node is down in its time, and each monitor is told once", cluster::watched_frozen),
     scenario("groups", "F30", "halves that do not see each other see their own members, and all of them again after the heal", cluster::groups),
+    scenario("spawned", "", "actors that a node has started elsewhere stop when it goes, and one that is detached does not", cluster::spawned),
     scenario("services", "F50 F52", "a service whose nodes are restarted one after the other answers every one of 1,000 calls a second", cluster::services).short(),
     scenario("rolling-restart", "F50", "all nodes are restarted one after the other, and no work is lost", lifecycle::rolling_restart).short(),
 ];
