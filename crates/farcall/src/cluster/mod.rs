@@ -4,11 +4,13 @@
 //! others because somebody else did.
 
 mod attending;
+mod ear;
 mod factories;
 mod groups;
 mod monitors;
 mod nodes;
 mod sessions;
+mod sharing;
 mod spawning;
 mod wire;
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Weak};
 
 use actix::Recipient;
 use actix_rt::ArbiterHandle;
-use farcall_proto::cluster::groups::{Feed, GroupBreach, GroupEvent, GroupNotice, Groups};
-use farcall_proto::cluster::members::{LinkId, NodeDown, NodeEvent, Peer};
+use farcall_proto::cluster::groups::{Feed, GroupBreach, GroupEvent, Groups};
+use farcall_proto::cluster::members::{LinkId, Peer};
 use farcall_proto::cluster::signals::{
     ActorId, ChannelId, DownReason, Lookup, MonitorId, Output, SignalLimits, Signals, TooMany,
 };
@@ -21,11 +21,12 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast, oneshot};
 
 use super::attending;
+use super::ear::Ear;
 use super::factories::Factory;
 use super::monitors::{Down, Exit, LinkError, Monitor, ToWhom, Watcher};
+use super::sharing::groups_of;
 use super::wire::{NOTICES_PER_BATCH, Said};
 use crate::batch::Batch;
-use crate::members::Listener;
 use crate::order::{End, EndGuard, Order, Released};
 use crate::registry::Registration;
 use crate::rpc::Caller;
@@ -45,7 +46,7 @@ pub(crate) struct Cluster {
 pub(super) struct Inner {
     node: NodeName,
     signals: Signals<Watcher>,
-    sessions: HashMap<ChannelId, Session, ahash::RandomState>,
+    pub(super) sessions: HashMap<ChannelId, Session, ahash::RandomState>,
     /// Those that this node began, by the other one's name.
     asked: HashMap<NodeName, ChannelId, ahash::RandomState>,
     /// Those that peers began, by their connection and their own number.
@@ -61,19 +62,19 @@ pub(super) struct Inner {
     /// Made with its first subscriber: its places are reserved at once.
     pub(super) group_events: Option<broadcast::Sender<GroupEvent>>,
     /// Groups are used here: sessions are begun wherever this node asks.
-    shares: bool,
+    pub(super) shares: bool,
     last: u64,
 }
 
-struct Session {
-    node: NodeName,
+pub(super) struct Session {
+    pub(super) node: NodeName,
     /// Its connection, once it is known.
-    link: Option<LinkId>,
+    pub(super) link: Option<LinkId>,
     /// Whom groups are shared with, once it is known.
-    sharer: Option<Incarnation>,
+    pub(super) sharer: Option<Incarnation>,
     feed: Feed,
     /// Of whoever sends what is to be said.
-    speak: Arc<Notify>,
+    pub(super) speak: Arc<Notify>,
     /// Told when its connection is known, or it has ended.
     opened: Arc<Notify>,
     key: Option<(LinkId, u64)>,
@@ -219,28 +220,6 @@ impl Cluster {
         self.inner.lock().signals.len()
     }
 
-    /// Groups are not shared with hidden nodes, nor by one.
-    fn sharer(&self, peer: &Peer) -> Option<Incarnation> {
-        (!peer.hidden && !self.caller.context.config.hidden).then_some(peer.incarnation)
-    }
-
-    /// Groups are used from now on: shares them over every connection that this node asks over.
-    pub(crate) fn share(&self) {
-        if !std::mem::replace(&mut self.inner.lock().shares, true) {
-            for node in self.caller.clients.nodes() {
-                self.channel_to(&node);
-            }
-        }
-    }
-
-    /// Shares groups with a node, if there is a connection to ask it over.
-    pub(super) fn share_with(&self, node: &NodeName) {
-        let connected = self.caller.clients.nodes().contains(node);
-        if connected && self.inner.lock().shares && !self.caller.context.is_draining() {
-            self.channel_to(node);
-        }
-    }
-
     /// The number of the next request for an actor.
     pub(super) fn next_token(&self) -> u64 {
         self.tokens.fetch_add(1, Ordering::Relaxed) + 1
@@ -276,7 +255,7 @@ impl Cluster {
     }
 
     /// The way to a node: a session that is there, or one that begins now.
-    fn channel_to(&self, node: &NodeName) -> ChannelId {
+    pub(super) fn channel_to(&self, node: &NodeName) -> ChannelId {
         if *node == self.caller.context.name {
             return ChannelId::OWN;
         }
@@ -488,29 +467,7 @@ impl Inner {
         self.gone.push(channel);
     }
 
-    fn hear_of_groups(&mut self, channel: ChannelId, notice: GroupNotice) -> Result<(), GroupBreach> {
-        let session = self.sessions.get(&channel);
-        let sharer = session.and_then(|session| Some((session.node.clone(), session.sharer?)));
-        // A hidden node is no part of groups elsewhere.
-        let Some((node, incarnation)) = sharer else { return Ok(()) };
-        let events = self.groups.handle(channel, &node, incarnation, notice)?;
-        self.tell_groups(events, false);
-        Ok(())
-    }
-
-    /// Tells subscribers, and of changes of this node its peers.
-    pub(super) fn tell_groups(&mut self, events: Vec<GroupEvent>, own: bool) {
-        if own && !events.is_empty() {
-            let sharers = self.sessions.values().filter(|session| session.sharer.is_some());
-            sharers.for_each(|session| session.speak.notify_one());
-        }
-        if let Some(subscribers) = &self.group_events {
-            // Nobody listening is no error.
-            events.into_iter().for_each(|event| drop(subscribers.send(event)));
-        }
-    }
-
-    fn end_those(
+    pub(super) fn end_those(
         &mut self,
         which: impl Fn(&Session) -> bool,
         reason: DownReason,
@@ -548,59 +505,9 @@ impl Inner {
     }
 }
 
-/// No groups yet; what is told of them at a time fits into half of a message.
-fn groups_of(caller: &Caller) -> Groups {
-    let config = &caller.context.config;
-    let groups = Groups::new(caller.context.name.clone(), config.group_members_max);
-    groups.in_notices_of(config.message_bytes_max / 2 / (3 * NAME_BYTES))
-}
-
 /// The longest name of an actor or a group, with what stands around it.
-const NAME_BYTES: usize = 272;
+pub(super) const NAME_BYTES: usize = 272;
 
 fn down_of(target: &Target, actor: &str) -> Down {
     Down { node: target.node().clone(), actor: actor.to_owned(), reason: DownReason::NoConnection }
-}
-
-/// Hears of connections and nodes.
-struct Ear(Weak<Cluster>);
-
-impl Listener for Ear {
-    fn link_ended(&self, link: LinkId, reason: NodeDown) {
-        let Some(cluster) = self.0.upgrade() else { return };
-        let reason = match reason {
-            NodeDown::Shutdown => DownReason::NodeShutdown,
-            _ => DownReason::NoConnection,
-        };
-        cluster.act(None, |inner, _, out| inner.end_those(|session| session.link == Some(link), reason, out));
-    }
-
-    fn link_up(&self, link: LinkId, peer: &Peer) {
-        if let Some(cluster) = self.0.upgrade()
-            && let LinkId::Out(_) = link
-            && cluster.inner.lock().shares
-            && cluster.sharer(peer).is_some()
-        {
-            cluster.channel_to(&peer.name);
-        }
-    }
-
-    fn node(&self, event: &NodeEvent) {
-        let Some(cluster) = self.0.upgrade() else { return };
-        let (name, reason) = match event {
-            NodeEvent::Up(_) => return,
-            // It finishes what it has; nothing is to keep it from that.
-            NodeEvent::Draining(peer) => (&peer.name, DownReason::NodeShutdown),
-            NodeEvent::Down(peer, _) => (&peer.name, DownReason::NoConnection),
-        };
-        // One without a connection is about to lead to the next start of the node.
-        let its = |session: &Session| session.node == *name && session.link.is_some();
-        cluster.act(None, |inner, _, out| inner.end_those(its, reason, out));
-        if let NodeEvent::Down(peer, _) = event {
-            cluster.parent_gone(peer);
-            let mut inner = cluster.inner.lock();
-            let left = inner.groups.node_down(&peer.name, peer.incarnation);
-            inner.tell_groups(left, false);
-        }
-    }
 }

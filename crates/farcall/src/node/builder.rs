@@ -260,6 +260,8 @@ impl NodeBuilder {
         let context =
             Context::new(name, config, cookies, tls, registry, discovery).map_err(StartError::System)?;
         let acceptors = Arc::new(Acceptors::default());
+        // Whoever comes in finds the node whole.
+        let unstarted = Unstarted(Some(assemble(&context, acceptors.clone())?));
         let opened = listen(&context, &acceptors).await?;
         let portmap = match register(&context, &opened).await {
             Ok(portmap) => portmap,
@@ -269,22 +271,9 @@ impl NodeBuilder {
                 return Err(error);
             }
         };
-        let clients = Clients::new(context.clone(), acceptors.clone());
-        let caller = Arc::new(Caller { context: context.clone(), clients });
-        let weak: std::sync::Weak<Caller> = Arc::downgrade(&caller);
-        context.set_binding(weak);
-        let cluster = Cluster::new(caller.clone(), actix_rt::Arbiter::current());
-        let node = Node(Arc::new(Inner {
-            caller,
-            cluster,
-            services: OnceLock::new(),
-            acceptors,
-            listeners: Mutex::new(opened.keep()),
-            portmap: Mutex::new(portmap),
-        }));
-        let own = Own::new(node.clone()).start();
-        let messages = Own::entries().iter().map(crate::batch::Entry::info).collect();
-        context.registry.insert(RESERVED, messages, own.recipient())?;
+        let node = unstarted.started()?;
+        *node.0.listeners.lock() = opened.keep();
+        *node.0.portmap.lock() = portmap;
         if !context.config.services.rules.is_empty() {
             node.services();
         }
@@ -292,6 +281,38 @@ impl NodeBuilder {
             watch::certificates(&context);
         }
         Ok(node)
+    }
+}
+
+/// A node that does not listen yet, with its own actor.
+fn assemble(context: &Arc<Context>, acceptors: Arc<Acceptors>) -> Result<Node, StartError> {
+    let clients = Clients::new(context.clone(), acceptors.clone());
+    let caller = Arc::new(Caller { context: context.clone(), clients });
+    let weak: std::sync::Weak<Caller> = Arc::downgrade(&caller);
+    context.set_binding(weak);
+    let cluster = Cluster::new(caller.clone(), actix_rt::Arbiter::current());
+    let (services, listeners, portmap) = (OnceLock::new(), Mutex::default(), Mutex::default());
+    let node = Node(Arc::new(Inner { caller, cluster, services, acceptors, listeners, portmap }));
+    let own = Own::new(node.clone()).start();
+    let messages = Own::entries().iter().map(crate::batch::Entry::info).collect();
+    context.registry.insert(RESERVED, messages, own.recipient())?;
+    Ok(node)
+}
+
+/// A node that may come to nothing: dropped, its own actor ends, which would keep it otherwise.
+struct Unstarted(Option<Node>);
+
+impl Unstarted {
+    fn started(mut self) -> Result<Node, StartError> {
+        self.0.take().ok_or(StartError::NoArbiter)
+    }
+}
+
+impl Drop for Unstarted {
+    fn drop(&mut self) {
+        if let Some(node) = &self.0 {
+            node.0.caller.context.registry.clear();
+        }
     }
 }
 
