@@ -51,6 +51,14 @@ pub(super) fn no_downs(lab: &Lab, since: u64) -> Result<()> {
     Ok(())
 }
 
+/// A silent peer was told to be down at a node, once since then and in its time; gives when.
+pub(super) fn given_up_at(lab: &Lab, node: usize, peer: usize, since: u64) -> Result<u64> {
+    match downs(lab, node, peer, since)?.as_slice() {
+        [(at, _)] if GIVEN_UP.contains(&Duration::from_micros(at - since)) => Ok(at - since),
+        told => failed(format!("{} was told of {} {told:?}, after {since}", lab.name(node), lab.name(peer))),
+    }
+}
+
 /// Each node that is not the victim watches it, and knows that all its monitors are placed.
 fn watch(lab: &Lab, victim: usize) -> Result<()> {
     for other in lab.others(&[victim]) {

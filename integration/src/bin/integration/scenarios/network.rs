@@ -5,7 +5,7 @@ use std::time::Duration;
 use farcall_integration::control::{self, Answer, Ask, Load};
 use farcall_integration::journal::{Call, now_us};
 
-use super::cluster::no_downs;
+use super::cluster::{given_up_at, no_downs};
 use super::processes::{calls_to, count, given_up, lost, ms, patient};
 use crate::fault::{Fault, Result, failed, unless};
 use crate::hosts::network::{self, Rule};
@@ -51,6 +51,10 @@ pub(super) fn unplug(lab: &mut Lab) -> Result<String> {
     lab.wait(TICK + TICK / 4 + Duration::from_secs(2))?;
     let outside = given_up(&calls_to(lab, victim, begun)?, begun)?;
     let inside = given_up(&lab.calls(victim, begun)?, begun)?;
+    for other in lab.others(&[victim]) {
+        given_up_at(lab, other, victim, begun)?;
+        given_up_at(lab, victim, other, begun)?;
+    }
     lab.hosts.plug(victim)?;
     let pairs: Vec<_> = lab.others(&[victim]).into_iter().map(|other| (other, victim)).collect();
     let found = found_again(lab, &pairs)?;
@@ -140,6 +144,8 @@ pub(super) fn one_way(lab: &mut Lab) -> Result<String> {
         lab.wait(TICK + TICK / 4 + Duration::from_secs(2))?;
         let mute = given_up(&calls_between(lab, from, to, since)?, since)?;
         let deaf = given_up(&calls_between(lab, to, from, since)?, since)?;
+        given_up_at(lab, 0, 1, since)?;
+        given_up_at(lab, 1, 0, since)?;
         let dials = lab.status(0)?.dials + lab.status(1)?.dials - dials;
         // Two connections were lost, and pauses between attempts grow to two seconds.
         unless(dials <= 40, || format!("{dials} dials in a few seconds"))?;
