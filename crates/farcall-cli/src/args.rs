@@ -220,7 +220,7 @@ pub(crate) enum Remote {
     /// List the actors of a node, with the messages they accept; or the nodes of a host
     ///
     /// A name with an @ is a node. Without one it is a host, whose port mapper is asked, as `epmd -names` does: it needs no
-    /// cookie. A node that serves the mapper lists names for processes of its own host only.
+    /// cookie on that host. From another host, a node that serves the mapper wants the cookie proved.
     #[command(verbatim_doc_comment)]
     Names(Names),
     /// Show the messages of a node's actors: layouts, and an example of each to copy

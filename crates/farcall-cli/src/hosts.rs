@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::args::Options;
 use crate::output::Output;
 use crate::report::Report;
-use crate::session::{chain, read};
+use crate::session::{chain, keyring, read};
 
 /// The names, one a line, with their ports. Those of Erlang nodes are among them, if the mapper is epmd.
 pub(crate) async fn names(
@@ -26,7 +26,7 @@ pub(crate) async fn names(
         None => read(options.config.as_deref())?.mapper.port,
     };
     let at = Address::new(host, port).map_err(|error| Report::here("usage", error.to_string(), ""))?;
-    let asked = tokio::time::timeout(options.timeout, PortMapper::names(&at)).await;
+    let asked = tokio::time::timeout(options.timeout, ask(&at, options)).await;
     let names = asked
         .unwrap_or_else(|_| Err(MapperError::Silent { at: at.clone() }))
         .map_err(|error| no_names(&error))?;
@@ -41,14 +41,31 @@ pub(crate) async fn names(
     names.iter().try_for_each(|(name, port)| output.line(&format!("{name:width$}  {port}")))
 }
 
+/// As anybody; and if it is a node's mapper that does not list for anybody, with the cookie, if there is one.
+async fn ask(at: &Address, options: &Options) -> Result<Vec<(String, u16)>, MapperError> {
+    let refused = match PortMapper::names(at).await {
+        Err(error @ (MapperError::Nonsense { .. } | MapperError::Broken { .. })) => error,
+        answered => return answered,
+    };
+    let cookies = read(options.config.as_deref()).and_then(|mut config| {
+        config.cookie_file = options.cookie_file.clone().or(config.cookie_file);
+        Ok((keyring(&config)?, config.cluster))
+    });
+    match cookies {
+        Ok((keyring, cluster)) => PortMapper::names_with(at, &keyring, &cluster).await,
+        Err(_) => Err(refused),
+    }
+}
+
 fn no_names(error: &MapperError) -> Report {
     let remedy = match error {
         MapperError::Nobody { .. } => {
             "is a node with mapper.use = \"auto\" running there, or an epmd? A node serves on 127.0.0.1 unless its \
              mapper.listen says more; --port names another port"
         }
-        MapperError::Nonsense { .. } => {
-            "a node lists names for processes of its own host only: run the command there; --port names another port"
+        MapperError::Nonsense { .. } | MapperError::NotProved { .. } => {
+            "a node lists names for processes of its own host, and for whoever proves the cookie: run the command there, or \
+             name the cookie file with --cookie-file; --port names another port"
         }
         _ => "does a firewall let this port through? --port names another port",
     };

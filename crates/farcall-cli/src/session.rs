@@ -140,7 +140,7 @@ pub(crate) fn read(file: Option<&Path>) -> Result<Config, Report> {
 }
 
 /// The cookies of the cluster. Unlike a node, the command makes no cookie file: a fresh cookie would open no door.
-fn keyring(config: &Config) -> Result<Keyring, Report> {
+pub(crate) fn keyring(config: &Config) -> Result<Keyring, Report> {
     let path = config.cookie_file.clone().map_or_else(CookieFile::default_path, Ok);
     let over_tls = config.driver == Driver::Tls;
     path.and_then(|path| CookieFile::load(&path)).map_err(|error| no_cookie(&error, over_tls))

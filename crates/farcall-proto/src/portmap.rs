@@ -15,7 +15,7 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 
-pub use dialogue::{Answer, Challenge, DialogueError, Hello, Owner, Proven, Register, Wanted};
+pub use dialogue::{Answer, Challenge, DialogueError, Hello, List, Owner, Proven, Register, Wanted};
 pub use mark::Mark;
 pub use table::{Holding, Name, NameRefused, Presence, RegisterRefused, Table};
 pub use takeover::{Event, GiveUp, Mapper, Step, TakeOver};

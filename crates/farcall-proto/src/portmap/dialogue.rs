@@ -7,6 +7,12 @@
 //! Register    R what proof  ─────▶
 //!             ◀─────        Answer      A ok | taken by | full | not proved
 //! ```
+//! In place of `Register` a process of another host may ask for all names, with a proof of its own:
+//!
+//! ```text
+//! List        L proof        ─────▶
+//!             ◀─────        the names in epmd's form, and the end; nothing if it was not proved
+//! ```
 //! Each is framed as a request of epmd's, so that both are spoken on one port; an epmd that gets a `Hello` hangs up.
 //! What is proved is that the node belongs to this host and user, which the mapper sees at a Unix socket, or that it has a
 //! cookie: HMAC-SHA-256 over the mapper's nonce and the whole registration. The mapper proves nothing: whoever lies about
@@ -25,6 +31,7 @@ use crate::link::handshake::{Cookie, Keyring};
 const HELLO: u8 = b'F';
 const CHALLENGE: u8 = b'C';
 const REGISTER: u8 = b'R';
+const LIST: u8 = b'L';
 const ANSWER: u8 = b'A';
 const VERSION: u8 = 1;
 
@@ -32,6 +39,8 @@ const NONCE_BYTES: usize = 32;
 const PROOF_BYTES: usize = 32;
 /// A proof belongs to this dialogue and to nothing else that a cookie is used for.
 const KEY_INFO: &[u8] = b"farcall port mapper";
+/// A proof for a list is none for a registration.
+const LIST_KEY_INFO: &[u8] = b"farcall port mapper list";
 
 /// Bytes that are not what the dialogue waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -214,11 +223,59 @@ impl Register {
 }
 
 fn mac(cookie: &Cookie, cluster: &str, challenge: Challenge, wanted: &Wanted) -> Hmac<Sha256> {
+    keyed(cookie, cluster, KEY_INFO).chain_update(challenge.nonce).chain_update(wanted.encode())
+}
+
+fn keyed(cookie: &Cookie, cluster: &str, info: &[u8]) -> Hmac<Sha256> {
     let mut key = Zeroizing::new([0; 32]);
     let hkdf = Hkdf::<Sha256>::new(Some(cluster.as_bytes()), cookie.secret());
-    hkdf.expand(KEY_INFO, key.as_mut_slice()).expect("32 bytes are one block of HKDF");
-    let mac = Hmac::<Sha256>::new_from_slice(key.as_slice()).expect("HMAC takes keys of any length");
-    mac.chain_update(challenge.nonce).chain_update(wanted.encode())
+    hkdf.expand(info, key.as_mut_slice()).expect("32 bytes are one block of HKDF");
+    Hmac::<Sha256>::new_from_slice(key.as_slice()).expect("HMAC takes keys of any length")
+}
+
+/// A request for all names, with the proof of a cookie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List {
+    proof: [u8; PROOF_BYTES],
+}
+
+impl List {
+    /// Whether what follows the challenge is this, and not a registration.
+    pub fn is_it(bytes: &[u8]) -> bool {
+        bytes.first() == Some(&LIST)
+    }
+
+    /// With a proof by the first of these cookies.
+    pub fn new(challenge: Challenge, keyring: &Keyring, cluster: &str) -> Self {
+        let mac = keyed(keyring.primary(), cluster, LIST_KEY_INFO).chain_update(challenge.nonce);
+        Self { proof: mac.finalize().into_bytes().0 }
+    }
+
+    /// With its length.
+    pub fn encode(&self) -> Vec<u8> {
+        framed(&[&[LIST][..], &self.proof].concat())
+    }
+
+    /// Reads it, without its length.
+    ///
+    /// # Errors
+    /// [`DialogueError`]: it is none.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DialogueError> {
+        match bytes.split_first() {
+            Some((&LIST, proof)) => {
+                proof.try_into().map(|proof| Self { proof }).map_err(|_| DialogueError::Unexpected)
+            }
+            _ => Err(DialogueError::Unexpected),
+        }
+    }
+
+    /// Whether it proves any of these cookies; takes the same time whichever byte of the proof differs.
+    pub fn is_proved(&self, challenge: Challenge, keyring: &Keyring, cluster: &str) -> bool {
+        let mut macs = keyring
+            .cookies()
+            .map(|cookie| keyed(cookie, cluster, LIST_KEY_INFO).chain_update(challenge.nonce));
+        macs.any(|mac| mac.verify_slice(&self.proof).is_ok())
+    }
 }
 
 /// What became of it.

@@ -228,6 +228,30 @@ fn a_proof_holds_for_one_nonce_and_one_registration() {
     }
 }
 
+#[test]
+fn a_list_needs_a_cookie_that_the_mapper_accepts_and_its_proof_is_good_for_nothing_else() {
+    let (old, new) = (keyring(1), keyring(2));
+    let both = old.clone().accepting(new.primary().clone()).unwrap();
+    let list = List::new(CHALLENGE, &new, "x");
+    let bytes = list.encode();
+    assert_eq!((bytes.len(), &bytes[..3]), (35, &b"\x00\x21L"[..]));
+    assert!(
+        List::is_it(&bytes[2..]) && !List::is_it(&Register::new(wanted(), CHALLENGE, None).encode()[2..])
+    );
+    let read = List::decode(&bytes[2..]).unwrap();
+    assert_eq!(read, list);
+    let proved = |keyring: &Keyring, nonce, cluster| read.is_proved(Challenge { nonce }, keyring, cluster);
+    assert!(proved(&new, [9; 32], "x") && proved(&both, [9; 32], "x"));
+    assert!(!proved(&old, [9; 32], "x") && !proved(&new, [8; 32], "x") && !proved(&new, [9; 32], "y"));
+    // The same nonce and cookie prove a registration in another way.
+    let registration = Register::new(wanted(), CHALLENGE, Some((&new, "x"))).encode();
+    let as_list = List::decode(&[&b"L"[..], &registration[registration.len() - 32..]].concat()).unwrap();
+    assert!(!as_list.is_proved(CHALLENGE, &new, "x"));
+    for end in 0..bytes.len() - 2 {
+        assert!(List::decode(&bytes[2..2 + end]).is_err(), "{end}");
+    }
+}
+
 // ----- who takes over -----
 
 const JITTER: f64 = 1.0;

@@ -5,9 +5,10 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use farcall_proto::link::handshake::Keyring;
 use farcall_proto::peer::NodeName;
 use farcall_proto::portmap::epmd::{self, Entry, EpmdError, Request};
-use farcall_proto::portmap::{Mark, Name};
+use farcall_proto::portmap::{Challenge, Hello, List, Mark, Name};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -61,6 +62,12 @@ pub enum MapperError {
         /// Where it is.
         at: Address,
     },
+    /// A farcall node's mapper that does not believe the cookie, or the cluster.
+    #[error("the port mapper on {at} lists names for nodes of its cluster only: the cookie was not believed")]
+    NotProved {
+        /// Where it is.
+        at: Address,
+    },
     /// What listens there is no mapper.
     #[error("what listens on {at} is no port mapper: {error}")]
     Nonsense {
@@ -100,6 +107,50 @@ impl PortMapper {
     /// Dropped before the end, the question ends with its connection.
     pub async fn names(at: &Address) -> Result<Vec<(String, u16)>, MapperError> {
         let list = ask(at, &Request::Names, epmd::NAMES_BYTES_MAX).await?;
+        let names = epmd::decode_names(&list);
+        let names = names.map_err(|error| MapperError::Nonsense { at: at.clone(), error })?;
+        Ok(names.into_iter().map(|(name, port)| (name.as_str().to_owned(), port)).collect())
+    }
+
+    /// As [`PortMapper::names`], from any host: a farcall node's mapper lists its names for whoever proves the cookie of its
+    /// cluster; an epmd does for anybody.
+    ///
+    /// # Errors
+    /// [`MapperError`]: it did not answer, or does not believe the cookie.
+    ///
+    /// # Cancel safety
+    /// Dropped before the end, the question ends with its connection.
+    pub async fn names_with(
+        at: &Address,
+        keyring: &Keyring,
+        cluster: &str,
+    ) -> Result<Vec<(String, u16)>, MapperError> {
+        let asked = async {
+            let mut stream = TcpStream::connect((at.host(), at.port())).await?;
+            stream.write_all(&Hello::encode()).await?;
+            let mut challenge = [0; CHALLENGE_BYTES];
+            if stream.read_exact(&mut challenge).await.is_err() {
+                // An epmd hangs up on words that it does not know.
+                return Ok::<_, io::Error>(None);
+            }
+            let challenge = challenge.get(epmd::LENGTH_BYTES..).unwrap_or_default();
+            let challenge = Challenge::decode(challenge).map_err(io::Error::other)?;
+            stream.write_all(&List::new(challenge, keyring, cluster).encode()).await?;
+            let mut list = Vec::new();
+            (&mut stream).take(epmd::NAMES_BYTES_MAX as u64 + 1).read_to_end(&mut list).await?;
+            Ok(Some(list))
+        };
+        let broken = |error| MapperError::Broken { at: at.clone(), error };
+        let list = match tokio::time::timeout(Self::WITHIN, asked).await {
+            Ok(Ok(Some(list))) if list.is_empty() => return Err(MapperError::NotProved { at: at.clone() }),
+            Ok(Ok(Some(list))) => list,
+            Ok(Ok(None)) => return Self::names(at).await,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                return Err(MapperError::Nobody { at: at.clone() });
+            }
+            Ok(Err(error)) => return Err(broken(error)),
+            Err(_) => return Err(MapperError::Silent { at: at.clone() }),
+        };
         let names = epmd::decode_names(&list);
         let names = names.map_err(|error| MapperError::Nonsense { at: at.clone(), error })?;
         Ok(names.into_iter().map(|(name, port)| (name.as_str().to_owned(), port)).collect())
@@ -169,6 +220,9 @@ impl Discovery for PortMapper {
         })
     }
 }
+
+/// A challenge with its length: its kind and 32 random bytes.
+const CHALLENGE_BYTES: usize = epmd::LENGTH_BYTES + 33;
 
 /// One question; the answer ends with the connection.
 async fn ask(at: &Address, request: &Request, bytes_max: usize) -> Result<Vec<u8>, MapperError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use farcall_proto::portmap::epmd::{self, Entry, Request};
-use farcall_proto::portmap::{Answer, Challenge, Hello, Holding, Name, Owner, Register, Table, Wanted};
+use farcall_proto::portmap::{Answer, Challenge, Hello, Holding, List, Name, Owner, Register, Table, Wanted};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -168,13 +168,10 @@ impl Shared {
                 let found = self.table.lock().find(&name);
                 epmd::encode_found(found.map(|presence| Entry::new(name, presence)).as_ref())
             }
-            Request::Names if from.here => {
-                let table = self.table.lock();
-                let names = table.all().map(|(name, presence)| (name, presence.port));
-                epmd::encode_names(self.context.config.mapper.port, names)
-            }
+            Request::Names if from.here => self.names(),
             Request::Names => {
-                return Err(io::Error::other("names are listed for processes of this host only"));
+                let why = "names are listed for processes of this host, and for whoever proves the cookie";
+                return Err(io::Error::other(why));
             }
             Request::Alive2(entry) => {
                 let name = entry.name;
@@ -193,12 +190,32 @@ impl Shared {
         Ok(None)
     }
 
+    /// All names, in epmd's form.
+    fn names(&self) -> Vec<u8> {
+        let table = self.table.lock();
+        let names = table.all().map(|(name, presence)| (name, presence.port));
+        epmd::encode_names(self.context.config.mapper.port, names)
+    }
+
     async fn register(&self, stream: &mut impl Duplex, from: From) -> io::Result<Option<(Name, Holding)>> {
         let challenge = Challenge { nonce: random().map_err(io::Error::other)? };
         stream.write_all(&challenge.encode()).await?;
-        let register = Register::decode(&read_message(stream).await?).map_err(io::Error::other)?;
         let keyring = self.context.keyring();
         let cookies = keyring.as_ref().map(|keyring| (keyring, self.context.config.cluster.as_str()));
+        let message = read_message(stream).await?;
+        if List::is_it(&message) {
+            let list = List::decode(&message).map_err(io::Error::other)?;
+            if !cookies.is_some_and(|(keyring, cluster)| list.is_proved(challenge, keyring, cluster)) {
+                return Err(io::Error::other(
+                    "names are listed for whoever proves the cookie; this one did not",
+                ));
+            }
+            let names = self.names();
+            stream.write_all(&names).await?;
+            stream.shutdown().await?;
+            return Ok(None);
+        }
+        let register = Register::decode(&message).map_err(io::Error::other)?;
         let Some(proven) = register.check(from.owner, challenge, cookies) else {
             stream.write_all(&Answer::NotProved.encode()).await?;
             self.complain(

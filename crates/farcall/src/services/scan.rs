@@ -114,7 +114,13 @@ async fn on(context: &crate::context::Context, host: String) -> Vec<NodeName> {
         false => host.clone(),
     };
     let Ok(at) = Address::new(at, mapper.port) else { return Vec::new() };
-    match tokio::time::timeout(ASKED_FOR, PortMapper::names(&at)).await {
+    let names = async {
+        match context.keyring() {
+            Some(keyring) => PortMapper::names_with(&at, &keyring, &context.config.cluster).await,
+            None => PortMapper::names(&at).await,
+        }
+    };
+    match tokio::time::timeout(ASKED_FOR, names).await {
         Ok(Ok(names)) => {
             names.into_iter().filter_map(|(short, _)| format!("{short}@{host}").parse().ok()).collect()
         }

@@ -15,6 +15,9 @@ impl Epmd {
         let child = command(host).args(["-address", "127.0.0.1"]).spawn().unwrap();
         let epmd = Self(child);
         eventually("epmd answers", || async { farcall::PortMapper::names(&host.at()).await }).await;
+        let keyring = farcall::Keyring::new(crate::fixture::cookie(1));
+        let listed = farcall::PortMapper::names_with(&host.at(), &keyring, "farcall").await;
+        assert!(listed.unwrap().is_empty(), "epmd lists names for anybody");
         epmd
     }
 

@@ -135,3 +135,37 @@ async fn what_listens_there_and_is_no_mapper_ends_the_start_with_what_to_do() {
     drop(silent);
     assert_eq!(port(&host.start("alpha").await.unwrap()), host.first, "nothing was left running");
 }
+
+#[actix::test]
+async fn all_names_are_listed_for_whoever_proves_the_cookie() {
+    let host = Host::with_ports(2);
+    let _nodes = [host.start("alpha").await.unwrap(), host.start("beta").await.unwrap()];
+    let listed = |number, cluster: &'static str| {
+        let keyring = farcall::Keyring::new(cookie(number));
+        async move { PortMapper::names_with(&host.at(), &keyring, cluster).await }
+    };
+    let names: Vec<_> = listed(1, "farcall").await.unwrap().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["alpha", "beta"]);
+    for (number, cluster) in [(2, "farcall"), (1, "another")] {
+        let error = listed(number, cluster).await.unwrap_err();
+        assert!(matches!(error, farcall::discovery::MapperError::NotProved { .. }), "{error}");
+    }
+}
+
+#[actix::test]
+async fn nodes_whose_services_are_wanted_are_found_on_the_hosts_that_are_named() {
+    let host = Host::with_ports(3);
+    let worker = host.start("web1").await.unwrap();
+    worker.services().offer("pages", "who").unwrap();
+    let _other = host.start("other").await.unwrap();
+    let rules = |config: &mut Config| {
+        config.services.rules = vec!["^web[0-9]$ -> pages".into()];
+        config.services.hosts = vec!["127.0.0.1".into()];
+    };
+    let asks = host.builder("asks").no_listener().configure(rules).start().await.unwrap();
+    crate::fixture::eventually("the service is found", || async {
+        asks.services().call("pages", crate::fixture::Who).await
+    })
+    .await;
+    assert_eq!(asks.nodes(), [worker.name().clone()], "nobody else is connected to");
+}
