@@ -20,7 +20,7 @@ use farcall_proto::link::{
     AcceptorLink, ClientLink, Inbound, Limits, LossCause, NextItem, Payload, RequestKind, RouteKey, Slice,
     Submit, SubmitKind,
 };
-use farcall_proto::portmap::{Answer, Challenge, Hello, Register, epmd};
+use farcall_proto::portmap::{Answer, Challenge, Hello, List, Register, epmd};
 
 #[allow(unused_imports, reason = "each binary runs some of the entries")]
 pub use self::{fragments::fragments, stranger::is_let_in, stranger::pre_auth};
@@ -101,6 +101,9 @@ pub fn portmap(input: &[u8]) {
     let _ = (epmd::Request::decode(input), epmd::decode_found(input), epmd::decode_names(input));
     let _ = (epmd::decode_alive2_answer(input), Hello::decode(input), Challenge::decode(input));
     let _ = Answer::decode(input);
+    if let Ok(list) = List::decode(input) {
+        assert_eq!(list.encode().get(epmd::LENGTH_BYTES..), Some(input), "it is written as it was read");
+    }
     if let Ok(register) = Register::decode(input) {
         assert_eq!(register.encode().get(epmd::LENGTH_BYTES..), Some(input), "it is written as it was read");
     }
