@@ -64,6 +64,16 @@ metrics! {
     casts_not_queued,
     /// Times reading was paused because an actor or the peer was slower than its senders.
     reads_paused,
+    /// Gauge: nodes that a connection leads to, in either direction.
+    nodes,
+    /// Gauge: monitors of this node (limit `monitors_max`).
+    monitors,
+    /// Gauge: monitors and links that are kept for actors of this node (limit `monitors_max` for each peer).
+    monitors_kept,
+    /// Gauge: members in groups of this node (limit `group_members_max`).
+    group_members,
+    /// Gauge: members in groups that are known of peers (limit `group_members_max` for each).
+    group_members_known,
     /// Gauge: names in the registry, farcall's own among them (limit `names_max`).
     names,
 }

@@ -514,6 +514,12 @@ impl Node {
     /// may differ by what happens meanwhile.
     pub fn metrics(&self) -> MetricsSnapshot {
         let context = &self.0.caller.context;
+        context.metrics.nodes.set(context.members.peers().len() as u64);
+        let ((asked, kept), (own, known)) = (self.0.cluster.watchers(), self.0.cluster.group_members());
+        context.metrics.monitors.set(asked as u64);
+        context.metrics.monitors_kept.set(kept as u64);
+        context.metrics.group_members.set(own as u64);
+        context.metrics.group_members_known.set(known as u64);
         context.metrics.names.set(context.registry.len() as u64);
         context.metrics.stranger_sources.set(context.gate.lock().sources() as u64);
         let left = context.tls.as_ref().and_then(crate::tls::Tls::expires_in).unwrap_or_default();
