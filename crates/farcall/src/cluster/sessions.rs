@@ -172,7 +172,7 @@ impl Cluster {
     }
 
     fn watch(&self, node: &NodeName, actor: &str, watcher: Watcher) -> Result<MonitorId, TooMany> {
-        let channel = self.channel_to(node);
+        let channel = self.way_to(node);
         self.act(None, |inner, lookup, out| inner.signals.monitor(channel, actor, watcher, lookup, out))
     }
 
@@ -187,7 +187,7 @@ impl Cluster {
         if !self.caller.context.registry.contains(own) {
             return Err(no_such_actor());
         }
-        let channel = self.channel_to(target.node());
+        let channel = self.way_to(target.node());
         self.act(None, |inner, lookup, out| {
             let actor = lookup(own).ok_or_else(no_such_actor)?;
             Ok(inner.signals.link(actor, own, channel, other, lookup, out)?)
@@ -252,6 +252,23 @@ impl Cluster {
         let watcher = Watcher { down: Box::new(down.clone()), to: ToWhom::Waiting(sender) };
         let id = self.act(None, |inner, _, _| inner.signals.expect(channel, actor, watcher))?;
         Ok(id.map(|id| Monitor::new(self.own.clone(), id, receiver, down)))
+    }
+
+    /// The way to a node for what an application asks: where this node asks over no connection and the other one has begun a
+    /// session, that one. It may be a node that cannot be dialled.
+    fn way_to(&self, node: &NodeName) -> ChannelId {
+        // Outside of the lock: connections that end take it.
+        let asks = self.caller.clients.connections(node) > 0;
+        if !asks {
+            let inner = self.inner.lock();
+            let its = |(channel, session): (&ChannelId, &Session)| {
+                (session.node == *node && session.key.is_some()).then_some(*channel)
+            };
+            if let Some(channel) = inner.sessions.iter().find_map(its) {
+                return channel;
+            }
+        }
+        self.channel_to(node)
     }
 
     /// The way to a node: a session that is there, or one that begins now.

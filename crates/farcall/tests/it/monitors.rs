@@ -215,6 +215,23 @@ async fn a_link_works_from_the_far_side_and_a_normal_end_stops_nobody() {
 }
 
 #[actix::test]
+async fn a_node_that_cannot_be_dialled_is_watched_over_the_session_that_it_has_begun() {
+    let book = PhoneBook::default();
+    let beta_node = builder("beta").start().await.unwrap();
+    book.enter(&beta_node);
+    let tool_node = crate::fixture::named("tool@127.0.0.1").discovery(book).start().await.unwrap();
+    tool_node.register("counter", Counter::default().start()).unwrap().keep();
+    tool_node.group("g").join("counter").unwrap();
+    tool_node.connect(&target(&beta_node)).await.unwrap();
+    eventually("beta sees it", || beta_node.group("g").members().len() == 1).await;
+    let watched = beta_node.monitor(&target(&tool_node), "counter").unwrap();
+    placed(&tool_node, 1).await;
+    tool_node.unregister("counter");
+    assert_eq!(told(watched).await, DownReason::Normal);
+    assert_eq!(beta_node.metrics().dials, 0);
+}
+
+#[actix::test]
 async fn the_limit_of_monitors_is_named_when_it_is_reached() {
     let few = |builder: farcall::NodeBuilder| builder.configure(|config| config.monitors_max = 2);
     let (alpha, _beta_node, beta) = pair_with(few).await;
