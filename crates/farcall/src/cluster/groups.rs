@@ -1,16 +1,13 @@
 //! Groups, as an application uses them.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use farcall_proto::cluster::groups::{GroupError, GroupEvent, GroupName, Member, Pick, pick};
 use farcall_proto::cluster::signals::ActorId;
 use farcall_proto::peer::Target;
-use futures::stream::{BoxStream, Stream, StreamExt};
 use tokio::sync::broadcast;
 
-use super::nodes::{Lagged, next_of};
+use super::events::{EVENTS_MAX, Events};
 use super::sessions::{Cluster, Inner, obey};
 use crate::error::CallError;
 use crate::message::RemoteMessage;
@@ -18,9 +15,6 @@ use crate::rpc::{Caller, RawCall, RawMessage};
 
 /// The scope of groups that are not told apart any further.
 pub const DEFAULT_SCOPE: &str = "pg";
-
-/// So many changes of groups wait for a slow subscriber.
-pub(crate) const GROUP_EVENTS_MAX: usize = 1024;
 
 /// To every member of this group on your node: one message for all of them.
 #[farcall::message(result = (), name = "farcall.Scatter")]
@@ -108,7 +102,10 @@ impl Group {
         let receiver = inner.subscribe_groups();
         let members = inner.groups.members(&self.name);
         drop(inner);
-        GroupEvents::new(&self.name, members, receiver)
+        let name = self.name.clone();
+        let joined = members.into_iter().map(|member| GroupEvent::Joined(name.clone(), member));
+        let joined: Vec<_> = joined.collect();
+        Events::new(joined, receiver, move |event| *event.group() == name)
     }
 
     /// Chooses a member; none if there is none. Nodes that drain are chosen only if there is nobody else.
@@ -176,7 +173,7 @@ pub(crate) fn random() -> u64 {
 
 impl Inner {
     fn subscribe_groups(&mut self) -> broadcast::Receiver<GroupEvent> {
-        self.group_events.get_or_insert_with(|| broadcast::Sender::new(GROUP_EVENTS_MAX)).subscribe()
+        self.group_events.get_or_insert_with(|| broadcast::Sender::new(EVENTS_MAX)).subscribe()
     }
 }
 
@@ -251,47 +248,5 @@ impl Cluster {
 
 /// What becomes of a group, each change once and in order.
 ///
-/// It begins with a `Joined` for each member that is there. At most 1,024 changes wait; whoever is further behind gets one
-/// [`Lagged`] in place of what it missed.
-pub struct GroupEvents(BoxStream<'static, Result<GroupEvent, Lagged>>);
-
-impl GroupEvents {
-    fn new(name: &GroupName, there: Vec<Member>, receiver: broadcast::Receiver<GroupEvent>) -> Self {
-        let joined = |name: GroupName| move |member| Ok(GroupEvent::Joined(name.clone(), member));
-        let first = futures::stream::iter(there.into_iter().map(joined(name.clone())));
-        let later = futures::stream::unfold(receiver, |mut receiver| async {
-            let next = next_of(&mut receiver).await?;
-            Some((next, receiver))
-        });
-        let name = name.clone();
-        let its = move |event: &Result<GroupEvent, Lagged>| {
-            std::future::ready(event.as_ref().map_or(true, |event| *event.group() == name))
-        };
-        Self(first.chain(later.filter(its)).boxed())
-    }
-
-    /// The next change.
-    ///
-    /// # Errors
-    /// [`Lagged`]: changes were missed; those behind them follow.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Result<GroupEvent, Lagged>> {
-        self.0.next().await
-    }
-}
-
-impl Stream for GroupEvents {
-    type Item = Result<GroupEvent, Lagged>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.as_mut().poll_next(cx)
-    }
-}
-
-impl std::fmt::Debug for GroupEvents {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("GroupEvents")
-    }
-}
+/// It begins with a `Joined` for each member that is there.
+pub type GroupEvents = Events<GroupEvent>;

@@ -5,6 +5,7 @@
 
 mod attending;
 mod ear;
+mod events;
 mod factories;
 mod groups;
 mod monitors;
@@ -15,6 +16,8 @@ mod spawning;
 mod wire;
 
 pub(crate) use attending::{answer, told};
+pub(crate) use events::EVENTS_MAX;
+pub use events::{Events, Lagged};
 pub use factories::SpawnRefused;
 pub(crate) use factories::{Factory, Spawn, Spawning};
 pub use farcall_proto::cluster::groups::{GroupError, GroupEvent, GroupName, Member, Pick};
@@ -23,8 +26,8 @@ pub use farcall_proto::cluster::signals::{DownReason, MonitorId, TooMany};
 pub use groups::{DEFAULT_SCOPE, Group, GroupEvents, JoinError, SendReport};
 pub(crate) use groups::{Scatter, random};
 pub use monitors::{Down, Exit, LinkError, Monitor};
-pub use nodes::{Lagged, NodeEvents, NodeFilter, NodeMonitor};
-pub(crate) use nodes::{chosen, next_of};
+pub use nodes::{NodeEvents, NodeFilter, NodeMonitor};
+pub(crate) use nodes::{chosen, events};
 pub(crate) use sessions::Cluster;
 pub use spawning::{SpawnError, SpawnRemote, Spawned};
 pub(crate) use wire::{Attend, Tell};

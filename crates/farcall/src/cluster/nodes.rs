@@ -9,10 +9,8 @@ use farcall_proto::cluster::members::{NodeDown, NodeEvent, Peer};
 use farcall_proto::link::Outcome;
 use farcall_proto::peer::{NodeName, Target};
 use futures::future::BoxFuture;
-use futures::stream::{BoxStream, Stream, StreamExt};
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
 
+use super::events::{Events, Lagged, next_of};
 use crate::rpc::Caller;
 
 /// Which nodes are meant.
@@ -60,63 +58,16 @@ pub(crate) fn chosen(caller: &Caller, filter: NodeFilter) -> Vec<NodeName> {
     names
 }
 
-/// So many events were missed, because whoever subscribed did not take them in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} events were missed: more than {max} waited", max = crate::members::NODE_EVENTS_MAX)]
-pub struct Lagged(pub u64);
-
 /// What becomes of nodes, each event once and in order: a node is down before its next start is up.
 ///
-/// It begins with an `Up` of every node that is there. At most 1,024 events wait; whoever is further behind gets one
-/// [`Lagged`] in place of what it missed, and then goes on. It ends with the node.
-pub struct NodeEvents(BoxStream<'static, Result<NodeEvent, Lagged>>);
+/// It begins with an `Up` of every node that is there, and ends with the node.
+pub type NodeEvents = Events<NodeEvent>;
 
-impl NodeEvents {
-    pub(crate) fn new(caller: &Caller, filter: NodeFilter) -> Self {
-        let (there, receiver) = caller.context.members.subscribe();
-        let first = futures::stream::iter(there.into_iter().map(|peer| Ok(NodeEvent::Up(peer))));
-        let later = futures::stream::unfold(receiver, |mut receiver| async {
-            let next = next_of(&mut receiver).await?;
-            Some((next, receiver))
-        });
-        let wanted = move |event: &Result<NodeEvent, Lagged>| {
-            std::future::ready(event.as_ref().map_or(true, |event| filter.takes(event.peer())))
-        };
-        Self(first.chain(later).filter(wanted).boxed())
-    }
-
-    /// The next event.
-    ///
-    /// # Errors
-    /// [`Lagged`]: events were missed; those behind them follow.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Result<NodeEvent, Lagged>> {
-        self.0.next().await
-    }
-}
-
-pub(crate) async fn next_of<T: Clone>(receiver: &mut broadcast::Receiver<T>) -> Option<Result<T, Lagged>> {
-    match receiver.recv().await {
-        Ok(event) => Some(Ok(event)),
-        Err(RecvError::Lagged(missed)) => Some(Err(Lagged(missed))),
-        Err(RecvError::Closed) => None,
-    }
-}
-
-impl Stream for NodeEvents {
-    type Item = Result<NodeEvent, Lagged>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.as_mut().poll_next(cx)
-    }
-}
-
-impl std::fmt::Debug for NodeEvents {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("NodeEvents")
-    }
+/// The events of all nodes that a filter takes.
+pub(crate) fn events(caller: &Caller, filter: NodeFilter) -> NodeEvents {
+    let (there, receiver) = caller.context.members.subscribe();
+    let there = there.into_iter().map(NodeEvent::Up);
+    Events::new(there, receiver, move |event| filter.takes(event.peer()))
 }
 
 /// Resolves once, when a node is down.

@@ -59,7 +59,7 @@ impl Node {
     /// Events of all nodes that this filter takes, from now on; begins with an `Up` of each that is there
     /// (`net_kernel:monitor_nodes`).
     pub fn subscribe_nodes(&self, filter: NodeFilter) -> NodeEvents {
-        NodeEvents::new(&self.0.caller, filter)
+        crate::cluster::events(&self.0.caller, filter)
     }
 
     /// Resolves when this node is down; connects first if it is not there, and resolves with

@@ -1,19 +1,16 @@
 //! Services that come and go on nodes.
 
 use std::collections::BTreeSet;
-use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
 
 use farcall_proto::cluster::members::NodeEvent;
 use farcall_proto::cluster::services::SCOPE;
 use farcall_proto::peer::NodeName;
-use futures::stream::{BoxStream, Stream, StreamExt};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::{Inner, Services};
-use crate::cluster::{Lagged, next_of};
+use crate::cluster::{EVENTS_MAX, Events};
 
 /// What became of a service on a node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,9 +30,6 @@ pub enum ServiceEvent {
         node: NodeName,
     },
 }
-
-/// So many events wait for a slow subscriber.
-const SERVICE_EVENTS_MAX: usize = 1024;
 
 /// Keeps track of who offers what, until the node ends.
 pub(super) fn follow(services: &Services) {
@@ -107,62 +101,23 @@ impl Services {
     }
 }
 
-/// Services that come and go, each event once. At most 1,024 wait; whoever is further behind gets one [`Lagged`].
-pub struct ServiceEvents(BoxStream<'static, Result<ServiceEvent, Lagged>>);
+/// Services that come and go on nodes, each event once and in order; begins with one for each that is there.
+pub type ServiceEvents = Events<ServiceEvent>;
 
-impl ServiceEvents {
-    pub(super) fn new(services: &Services) -> Self {
-        let receiver = {
-            let mut events = services.0.events.lock();
-            events.get_or_insert_with(|| broadcast::Sender::new(SERVICE_EVENTS_MAX)).subscribe()
-        };
-        let mut there = BTreeSet::new();
-        for (service, nodes) in services.table() {
-            there.extend(nodes.into_iter().map(|node| (service.clone(), node)));
-        }
-        let first: Vec<_> =
-            there.iter().cloned().map(|(service, node)| Ok(ServiceEvent::New { service, node })).collect();
-        let later = futures::stream::unfold((receiver, there), |(mut receiver, mut there)| async {
-            loop {
-                let next = next_of(&mut receiver).await?;
-                // What the table had before its news came is told once.
-                let is_news = match &next {
-                    Ok(ServiceEvent::New { service, node }) => there.insert((service.clone(), node.clone())),
-                    Ok(ServiceEvent::Lost { service, node }) => {
-                        there.remove(&(service.clone(), node.clone()))
-                    }
-                    Err(Lagged(_)) => true,
-                };
-                if is_news {
-                    return Some((next, (receiver, there)));
-                }
-            }
-        });
-        Self(futures::stream::iter(first).chain(later).boxed())
-    }
-
-    /// The next event.
-    ///
-    /// # Errors
-    /// [`Lagged`]: events were missed; those behind them follow.
-    ///
-    /// # Cancel safety
-    /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Result<ServiceEvent, Lagged>> {
-        self.0.next().await
-    }
-}
-
-impl Stream for ServiceEvents {
-    type Item = Result<ServiceEvent, Lagged>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.as_mut().poll_next(cx)
-    }
-}
-
-impl std::fmt::Debug for ServiceEvents {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ServiceEvents")
-    }
+/// What becomes of services from now on.
+pub(super) fn events(services: &Services) -> ServiceEvents {
+    let receiver = {
+        let mut events = services.0.events.lock();
+        events.get_or_insert_with(|| broadcast::Sender::new(EVENTS_MAX)).subscribe()
+    };
+    let mut known = BTreeSet::new();
+    let table = services.table().into_iter();
+    let there = table.flat_map(|(service, nodes)| {
+        nodes.into_iter().map(move |node| ServiceEvent::New { service: service.clone(), node })
+    });
+    // What the table had before its news came is told once.
+    Events::new(there, receiver, move |event| match event {
+        ServiceEvent::New { service, node } => known.insert((service.clone(), node.clone())),
+        ServiceEvent::Lost { service, node } => known.remove(&(service.clone(), node.clone())),
+    })
 }

@@ -148,10 +148,9 @@ impl Services {
         *self.0.callbacks.write() = Arc::new(callbacks);
     }
 
-    /// Services that come and go on nodes; begins with one for each that is there. It is a stream: an actor takes it with
-    /// `ctx.add_stream(services.subscribe())` and a `StreamHandler`.
+    /// Services that come and go on nodes; begins with one for each that is there.
     pub fn subscribe(&self) -> ServiceEvents {
-        ServiceEvents::new(self)
+        events::events(self)
     }
 
     fn callbacks(&self) -> Arc<dyn ServiceCallbacks> {
