@@ -288,48 +288,24 @@ impl Groups {
         let limit = self.members_max;
         let peer = self.peers.entry(node.clone()).or_insert_with(|| Peer::new(incarnation));
         let mut events = Vec::new();
-        if peer.incarnation != incarnation {
-            // Its predecessor has not been missed yet.
-            let gone = std::mem::replace(peer, Peer::new(incarnation));
+        // Its predecessor has not been missed yet.
+        let gone = (peer.incarnation != incarnation).then(|| std::mem::replace(peer, Peer::new(incarnation)));
+        if let Some(gone) = &gone {
             difference(node, &gone.members.table, &Table::new(), &mut events);
         }
-        match notice {
-            GroupNotice::Snapshot { version, first, last, members } => {
-                let mut so_far = match (first, peer.coming.remove(&channel)) {
-                    (true, _) => Members::default(),
-                    (false, Some((known, so_far))) if known == version => so_far,
-                    (false, _) => return Err(GroupBreach::Gap),
-                };
-                for (group, actor, times) in members {
-                    if !is_name(&group.scope) || !is_name(&group.group) || !is_name(&actor) {
-                        return Err(GroupBreach::BadName);
-                    }
-                    if so_far.count.saturating_add(times as usize) > limit {
-                        return Err(GroupBreach::TooMany);
-                    }
-                    so_far.add(&group, &actor, times);
-                }
-                if !last {
-                    peer.coming.insert(channel, (version, so_far));
-                } else if version > peer.version {
-                    difference(node, &peer.members.table, &so_far.table, &mut events);
-                    (peer.version, peer.members) = (version, so_far);
-                }
+        match peer.hear(channel, node, notice, limit) {
+            Ok(news) => {
+                events.extend(news);
+                Ok(events)
             }
-            GroupNotice::Changes { from, changes } => {
-                for (change, version) in changes.into_iter().zip(from..) {
-                    if version <= peer.version {
-                        continue;
-                    }
-                    if version > peer.version + 1 {
-                        return Err(GroupBreach::Gap);
-                    }
-                    events.push(peer.take(node, change, limit)?);
-                    peer.version = version;
+            Err(breach) => {
+                // No event tells that its predecessor left, so it has not.
+                if let Some(gone) = gone {
+                    *peer = gone;
                 }
+                Err(breach)
             }
         }
-        Ok(events)
     }
 
     /// A channel has ended: what was half told over it is forgotten. What was told stays until its node is gone.
@@ -423,6 +399,84 @@ impl Groups {
 impl Peer {
     fn new(incarnation: Incarnation) -> Self {
         Self { incarnation, version: 0, members: Members::default(), coming: HashMap::new() }
+    }
+
+    /// What has changed by a notice; nothing if it is refused.
+    fn hear(
+        &mut self,
+        channel: ChannelId,
+        node: &NodeName,
+        notice: GroupNotice,
+        limit: usize,
+    ) -> Result<Vec<GroupEvent>, GroupBreach> {
+        match notice {
+            GroupNotice::Snapshot { version, first, last, members } => {
+                let mut so_far = match (first, self.coming.remove(&channel)) {
+                    (true, _) => Members::default(),
+                    (false, Some((known, so_far))) if known == version => so_far,
+                    (false, _) => return Err(GroupBreach::Gap),
+                };
+                for (group, actor, times) in members {
+                    if !is_name(&group.scope) || !is_name(&group.group) || !is_name(&actor) {
+                        return Err(GroupBreach::BadName);
+                    }
+                    if so_far.count.saturating_add(times as usize) > limit {
+                        return Err(GroupBreach::TooMany);
+                    }
+                    so_far.add(&group, &actor, times);
+                }
+                let mut events = Vec::new();
+                if !last {
+                    self.coming.insert(channel, (version, so_far));
+                } else if version > self.version {
+                    difference(node, &self.members.table, &so_far.table, &mut events);
+                    (self.version, self.members) = (version, so_far);
+                }
+                Ok(events)
+            }
+            GroupNotice::Changes { from, changes } => {
+                let (before, mut events) = (self.version, Vec::new());
+                let heard = self.take_all(node, from, changes, limit, &mut events);
+                if heard.is_err() {
+                    self.undo(events.drain(..).rev());
+                    self.version = before;
+                }
+                heard.map(|()| events)
+            }
+        }
+    }
+
+    fn take_all(
+        &mut self,
+        node: &NodeName,
+        from: u64,
+        changes: Vec<Change>,
+        limit: usize,
+        events: &mut Vec<GroupEvent>,
+    ) -> Result<(), GroupBreach> {
+        for (nth, change) in (0..).zip(changes) {
+            // Nobody has changed so often.
+            let version = from.checked_add(nth).ok_or(GroupBreach::Gap)?;
+            if version <= self.version {
+                continue;
+            }
+            if version - self.version > 1 {
+                return Err(GroupBreach::Gap);
+            }
+            events.push(self.take(node, change, limit)?);
+            self.version = version;
+        }
+        Ok(())
+    }
+
+    /// Takes back what was taken; the last one first.
+    fn undo(&mut self, events: impl Iterator<Item = GroupEvent>) {
+        for event in events {
+            match event {
+                GroupEvent::Joined(group, member) => drop(self.members.take(&group, &member.actor)),
+                GroupEvent::Left(group, member) => self.members.add(&group, &member.actor, 1),
+            }
+        }
     }
 
     fn take(&mut self, node: &NodeName, change: Change, limit: usize) -> Result<GroupEvent, GroupBreach> {
