@@ -81,7 +81,6 @@ struct Seen {
     offers_known: usize,
     offer_bytes: usize,
     told: usize,
-    killed: Duration,
     frozen: (Duration, Duration),
 }
 
@@ -209,8 +208,6 @@ fn see(links: &[(usize, usize)], observed: &[usize]) -> Seen {
         offers_known,
         offer_bytes,
         told,
-        // The kernel of its host closes its sockets.
-        killed: LATENCY,
         frozen: (*given_up.iter().min().unwrap(), *given_up.iter().max().unwrap()),
     }
 }
@@ -238,10 +235,8 @@ fn a_partial_mesh_of_a_thousand_nodes_costs_what_its_services_cost_and_tells_tho
     let start = |seen: &Seen| format!("{:.1} kB", seen.offer_bytes as f64 / 1000.0);
     row(&mut table, "offers it hears of when it starts", start(&partial), start(&full));
     row(&mut table, "nodes that are told when one dies", partial.told, full.told);
-    let killed = |seen: &Seen| format!("{:.1} ms, the network's", seen.killed.as_secs_f64() * 1000.0);
-    row(&mut table, "a killed process is down after", killed(&partial), killed(&full));
     let frozen = |seen: &Seen| format!("{} to {}", seconds(seen.frozen.0), seconds(seen.frozen.1));
-    row(&mut table, "a frozen one after", frozen(&partial), frozen(&full));
+    row(&mut table, "a frozen process is down after", frozen(&partial), frozen(&full));
     println!("{table}");
 
     assert_eq!((partial.connections, full.connections), ((40, 40), (999, 999)));
