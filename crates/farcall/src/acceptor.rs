@@ -22,6 +22,8 @@ use tokio::task::JoinHandle;
 
 use crate::context::Context;
 use crate::dispatch::Dispatch;
+use crate::driver::Driver;
+use crate::flow::Up;
 use crate::logging::limited;
 use crate::namesakes::Namesakes;
 use crate::port::AnswerPort;
@@ -114,6 +116,15 @@ impl Acceptors {
         self.table.lock().values().map(|entry| entry.port.clone()).collect()
     }
 
+    /// Every port, by its number, which a later one has not.
+    pub(crate) fn numbered(&self) -> Vec<(u64, Arc<AnswerPort>)> {
+        let table = self.table.lock();
+        let mut all: Vec<_> = table.iter().map(|(id, entry)| (*id, entry.port.clone())).collect();
+        drop(table);
+        all.sort_by(|(a, one), (b, other)| (one.peer(), a).cmp(&(other.peer(), b)));
+        all
+    }
+
     /// Ends the connections of one process.
     pub(crate) fn turn_away(&self, peer: &NodeName, incarnation: Incarnation) {
         let entries: Vec<_> = self.table.lock().values().cloned().collect();
@@ -186,6 +197,7 @@ impl Drop for Seat {
 pub(crate) struct Arrived {
     pub(crate) wire: Detached,
     pub(crate) from: SocketAddr,
+    pub(crate) driver: Driver,
     pub(crate) established: Established,
     /// What came behind the handshake.
     pub(crate) rest: BytesMut,
@@ -198,7 +210,7 @@ pub(crate) fn accept(arrived: Arrived, context: &Arc<Context>, acceptors: &Arc<A
     Acceptor::create(|ctx| {
         let own = ctx.address();
         let work = async move {
-            let Arrived { wire, from, established, rest, arriving } = arrived;
+            let Arrived { wire, from, driver, established, rest, arriving } = arrived;
             let Established { peer, params, incarnation, .. } = established;
             let wire = match wire.attach() {
                 Ok(wire) => wire,
@@ -221,6 +233,8 @@ pub(crate) fn accept(arrived: Arrived, context: &Arc<Context>, acceptors: &Arc<A
             let port = AnswerPort::new(link, peer, params.compress, context.clone(), now);
             let spin = context.config.idle_spin;
             let pump = |dispatch| Pump::new(wire, dispatch, rest, Some(pulse)).spinning(spin);
+            port.flow().begin(Up { since: now, at: Some((from, driver)) });
+            context.logs.recent.note(log::Level::Info, "accepted", &member.name, format_args!("from {from}"));
             let seat = Seat::take(&acceptors, &context, port, incarnation, own);
             seat.counts_for(member);
             drop(arriving);
@@ -244,6 +258,7 @@ where
             let port = AnswerPort::new(link, context.name.clone(), params.compress, context.clone(), now);
             let pump = |dispatch| Pump::new(io, dispatch, BytesMut::new(), None);
             let own_self = context.incarnation;
+            port.flow().begin(Up { since: now, at: None });
             serve(pump, Seat::take(&acceptors, &context, port, own_self, own), None).await;
         };
         Acceptor { work: Some(Box::pin(work)), task: None }
@@ -285,6 +300,10 @@ where
             "closed an inbound connection: {cause}"
         );
     } else {
+        if from.is_some() {
+            let text = format_args!("inbound connection ended: {cause}");
+            context.logs.recent.note(log::Level::Info, cause.reason(), peer, text);
+        }
         log::debug!(
             target: "farcall", node:% = context.name, peer:% = peer, reason = cause.reason();
             "inbound connection ended: {cause}"

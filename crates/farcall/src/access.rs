@@ -38,6 +38,10 @@ pub struct AccessList {
     mode: AccessMode,
     patterns: Vec<String>,
     peers: Option<Vec<PeerRule>>,
+    /// Who may look inside; none: everybody who is in.
+    inspect: Option<Vec<String>>,
+    /// Who may change something.
+    operate: Vec<String>,
 }
 
 /// Which actors some peers may call.
@@ -90,7 +94,7 @@ impl AccessList {
 
     /// Whether peers may reach the actor of this name. [`RESERVED_ACTOR`] is always permitted.
     pub fn permits(&self, actor: &str) -> bool {
-        let listed = || self.patterns.iter().any(|pattern| matches(pattern.as_bytes(), actor.as_bytes()));
+        let listed = || fits_any(&self.patterns, actor);
         match self.mode {
             AccessMode::Off => true,
             _ if actor == RESERVED_ACTOR => true,
@@ -148,6 +152,45 @@ impl AccessList {
         by_rule && self.permits(actor)
     }
 
+    /// The same list, and only peers whose names match one of these patterns may look inside this node
+    /// ([`Node::inspect_node`](crate::Node::inspect_node)); without it, everybody who is in may. What a node
+    /// [exposes](crate::Node::describe) is another matter: whoever may call an actor is told of it.
+    ///
+    /// # Errors
+    /// [`AccessError`] if a pattern is empty or too long, or if there are too many.
+    pub fn inspect<P: Into<String>>(
+        mut self,
+        peers: impl IntoIterator<Item = P>,
+    ) -> Result<Self, AccessError> {
+        self.inspect = Some(checked(peers)?);
+        Ok(self)
+    }
+
+    /// The same list, and peers whose names match one of these patterns may operate this node
+    /// ([`Node::operate_node`](crate::Node::operate_node)): drain it, change what it logs, end connections. Without
+    /// it, nobody else may. The names of peers are proved by their certificates; with the cookie alone, a peer may
+    /// give any name.
+    ///
+    /// # Errors
+    /// [`AccessError`] if a pattern is empty or too long, or if there are too many.
+    pub fn operate<P: Into<String>>(
+        mut self,
+        peers: impl IntoIterator<Item = P>,
+    ) -> Result<Self, AccessError> {
+        self.operate = checked(peers)?;
+        Ok(self)
+    }
+
+    /// Whether this peer may look inside.
+    pub fn may_inspect(&self, peer: &NodeName) -> bool {
+        self.inspect.as_ref().is_none_or(|patterns| fits_any(patterns, peer.as_str()))
+    }
+
+    /// Whether this peer may operate the node.
+    pub fn may_operate(&self, peer: &NodeName) -> bool {
+        fits_any(&self.operate, peer.as_str())
+    }
+
     /// What the list means.
     pub fn mode(&self) -> AccessMode {
         self.mode
@@ -162,16 +205,7 @@ impl AccessList {
         mode: AccessMode,
         patterns: impl IntoIterator<Item = P>,
     ) -> Result<Self, AccessError> {
-        let mut list = Self { mode, patterns: Vec::new(), peers: None };
-        for pattern in patterns {
-            let pattern = pattern.into();
-            check_pattern(&pattern)?;
-            if list.patterns.len() == Self::PATTERNS_MAX {
-                return Err(AccessError::TooManyPatterns);
-            }
-            list.patterns.push(pattern);
-        }
-        Ok(list)
+        Ok(Self { mode, patterns: checked(patterns)?, ..Self::default() })
     }
 }
 
@@ -180,6 +214,23 @@ impl PeerRule {
     fn patterns(&self) -> usize {
         1 + self.actors.len()
     }
+}
+
+fn checked<P: Into<String>>(patterns: impl IntoIterator<Item = P>) -> Result<Vec<String>, AccessError> {
+    let mut list = Vec::new();
+    for pattern in patterns {
+        let pattern = pattern.into();
+        check_pattern(&pattern)?;
+        if list.len() == AccessList::PATTERNS_MAX {
+            return Err(AccessError::TooManyPatterns);
+        }
+        list.push(pattern);
+    }
+    Ok(list)
+}
+
+fn fits_any(patterns: &[String], name: &str) -> bool {
+    patterns.iter().any(|pattern| matches(pattern.as_bytes(), name.as_bytes()))
 }
 
 fn check_pattern(pattern: &str) -> Result<(), AccessError> {
@@ -213,6 +264,8 @@ struct AccessTable {
     allow: Option<Vec<String>>,
     deny: Option<Vec<String>>,
     peers: Option<BTreeMap<String, Actors>>,
+    inspect: Option<Vec<String>>,
+    operate: Option<Vec<String>>,
 }
 
 /// Patterns of actor names: a list, or a text with spaces between them, as in the environment.
@@ -243,6 +296,11 @@ impl TryFrom<AccessTable> for AccessList {
             (None, Some(deny)) => Self::deny(deny)?,
             (Some(_), Some(_)) => return Err(AccessError::BothLists),
         };
+        let list = match table.inspect {
+            Some(peers) => list.inspect(peers)?,
+            None => list,
+        };
+        let list = list.operate(table.operate.unwrap_or_default())?;
         match table.peers {
             None => Ok(list),
             // A table without a line is meant: nobody may call anything.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::held::HeldPlace;
+use crate::tally::{Tally, Trouble};
 
 /// The count of one registration.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub(crate) struct Backlog {
     waits: AtomicBool,
     waiting: Mutex<Vec<Waker>>,
     held: HeldPlace,
+    tally: Tally,
 }
 
 /// Whether one more message may enter.
@@ -58,6 +60,37 @@ impl Drop for Held {
     }
 }
 
+/// A message whose answer comes later than its batch ends: how it went is counted when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Timed {
+    backlog: Arc<Backlog>,
+    since: Instant,
+    answered: bool,
+}
+
+impl Timed {
+    /// Of a message that came in then.
+    pub(crate) fn new(backlog: Arc<Backlog>, since: Instant) -> Self {
+        Self { backlog, since, answered: false }
+    }
+
+    /// It has been run to its end.
+    pub(crate) fn answered(&mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        let tally = self.backlog.tally();
+        match self.answered {
+            true => tally.ran(1, self.since.elapsed()),
+            false if std::thread::panicking() => tally.trouble(Trouble::Panicked),
+            false => tally.trouble(Trouble::Stopped),
+        }
+    }
+}
+
 /// What a message costs besides its payload.
 pub(crate) const MESSAGE_COST: usize = 64;
 
@@ -73,12 +106,18 @@ impl Backlog {
             waits: AtomicBool::new(false),
             waiting: Mutex::default(),
             held: HeldPlace::default(),
+            tally: Tally::default(),
         }
     }
 
     /// What was taken out of the mailbox and is held back while the actor waits.
     pub(crate) fn held(&self) -> &HeldPlace {
         &self.held
+    }
+
+    /// How what was in the mailbox went.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Whether one more message may enter behind those that are about to be counted in together; an empty mailbox
@@ -160,6 +199,11 @@ impl Backlog {
     /// Messages in the mailbox.
     pub(crate) fn messages(&self) -> usize {
         self.messages.load(Ordering::Relaxed)
+    }
+
+    /// What they cost, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 

@@ -26,6 +26,11 @@ impl Backoff {
         self.until.is_some_and(|until| now < until)
     }
 
+    /// How much of the pause is left, if it still runs.
+    pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
+        self.until.and_then(|until| until.checked_duration_since(now)).filter(|left| !left.is_zero())
+    }
+
     /// An attempt failed; gives the pause. `jitter` is a random number from 0 to 1: the pause lies between half of
     /// its length and all of it.
     pub(crate) fn failed(&mut self, now: Instant, jitter: f64) -> Duration {

@@ -16,13 +16,14 @@ use farcall_proto::failure::{Failed, Fault, Rejected};
 use farcall_proto::link::frame::RequestId;
 
 use crate::answer::{Replies, Responder};
-use crate::backlog::Backlog;
+use crate::backlog::{Backlog, Timed};
 use crate::clock;
 use crate::compress;
 use crate::held;
 use crate::message::{Answer, MessageInfo, RemoteMessage};
 use crate::order::Order;
 use crate::port::AnswerPort;
+use crate::tally::Trouble;
 
 /// An actor that peers may call. Written by `#[derive(RemoteActor)]`.
 pub trait RemoteActor: Actor<Context = Context<Self>> + Handler<Batch> {
@@ -178,6 +179,10 @@ pub(crate) struct Requests {
     /// The item that runs now, while it wants an answer from the batch.
     running: Option<RequestId>,
     replies: Replies,
+    /// When they were read.
+    came: Instant,
+    /// How many ran whose answers leave with this batch.
+    ran: usize,
     /// Taken from the mailbox and not yet reported to the backlog.
     taken: Taken,
 }
@@ -231,10 +236,16 @@ struct Taken {
 const REPORT_ITEMS: usize = 16;
 
 impl Requests {
-    pub(crate) fn new(port: Arc<AnswerPort>, backlog: Arc<Backlog>, chunk: Bytes, items: Vec<Item>) -> Self {
+    pub(crate) fn new(
+        port: Arc<AnswerPort>,
+        backlog: Arc<Backlog>,
+        chunk: Bytes,
+        items: Vec<Item>,
+        came: Instant,
+    ) -> Self {
         let replies = Replies::new(port.clone());
         let items = items.into_iter();
-        Self { port, backlog, chunk, items, running: None, replies, taken: Taken::default() }
+        Self { port, backlog, chunk, items, running: None, replies, came, ran: 0, taken: Taken::default() }
     }
 
     pub(crate) fn backlog(&self) -> &Arc<Backlog> {
@@ -267,6 +278,7 @@ impl Requests {
                     }
                     Err(error) => {
                         self.refuse(&item, &Rejected::Decode(error.to_string()).into());
+                        self.backlog.tally().trouble(Trouble::Undecodable);
                         continue;
                     }
                 }
@@ -282,8 +294,11 @@ impl Requests {
                 replies: &mut self.replies,
                 backlog: &self.backlog,
                 started: now,
+                came: self.came,
+                counted: false,
             };
             (entry.run)(actor, ctx, &mut run);
+            self.ran += usize::from(!run.counted);
             self.running = None;
             if self.items.len() > 0 && held::waits::<A>(ctx) {
                 self.report(Instant::now());
@@ -309,8 +324,10 @@ impl Requests {
             }
             if item.deadline.is_some_and(|deadline| deadline <= now) {
                 self.refuse(&item, &Rejected::Expired.into());
+                self.backlog.tally().trouble(Trouble::Expired);
             } else if self.port.is_cancelled(item.id) {
                 self.refuse(&item, &Rejected::Cancelled.into());
+                self.backlog.tally().trouble(Trouble::Cancelled);
             } else if !self.port.is_closed() {
                 // A closed port: the caller was told that its connection is lost, so it is not started.
                 return Some((item, now));
@@ -347,6 +364,14 @@ impl Requests {
 
 impl Drop for Requests {
     fn drop(&mut self) {
+        let (now, tally) = (Instant::now(), self.backlog.tally());
+        if std::thread::panicking() {
+            tally.trouble(Trouble::Panicked);
+        }
+        if self.ran > 0 {
+            // What waited for others of its batch waited for its answer to leave, too.
+            tally.ran(self.ran, now.saturating_duration_since(self.came));
+        }
         if let Some(id) = self.running.take() {
             let failed = if std::thread::panicking() { Failed::Panicked } else { Failed::ActorStopped };
             self.replies.fault(id, &failed.into());
@@ -355,8 +380,9 @@ impl Drop for Requests {
             self.taken.messages += 1;
             self.taken.bytes += item.payload_bytes();
             self.refuse(&item, &Rejected::ActorStopped.into());
+            self.backlog.tally().trouble(Trouble::Stopped);
         }
-        self.report(Instant::now());
+        self.report(now);
         self.replies.flush();
     }
 }
@@ -371,12 +397,21 @@ pub struct Run<'a> {
     replies: &'a mut Replies,
     backlog: &'a Arc<Backlog>,
     started: Instant,
+    came: Instant,
+    /// How it went is counted elsewhere than in its batch.
+    counted: bool,
 }
 
 impl Run<'_> {
     /// Takes the answer out of the batch: it comes later, from a task.
     fn detach(&self) -> Responder {
         Responder::new(self.replies.port().clone(), self.id, self.want)
+    }
+
+    /// Counts how it went where its answer is given, and not with its batch.
+    fn timed(&mut self) -> Timed {
+        self.counted = true;
+        Timed::new(self.backlog.clone(), self.came)
     }
 
     /// When it was taken out of the mailbox; up to 10 ms early.
@@ -408,10 +443,11 @@ where
             run.replies.fault(run.id, &Failed::ActorStopped.into());
         }
         Err(tokio::sync::oneshot::error::TryRecvError::Empty) => {
-            let mut responder = run.detach();
+            let (mut responder, mut timed) = (run.detach(), run.timed());
             actix_rt::spawn(async move {
                 if let Ok(result) = receiver.await {
                     result.give(&mut responder);
+                    timed.answered();
                 }
                 // Otherwise the responder's drop says that the actor stopped.
             });
@@ -469,18 +505,22 @@ where
     // Until it returns the batch answers for it, also if it panics.
     let result = actor.call(message);
     let mut responder = (run.want != Want::Nothing).then(|| run.detach());
+    let mut timed = run.timed();
     actix_rt::spawn(async move {
         let result = result.await;
         drop(counted);
         if let Some(responder) = &mut responder {
             result.give(responder);
         }
+        timed.answered();
     });
 }
 
 impl Run<'_> {
     fn undecodable(&mut self, info: &MessageInfo, why: &str) {
         let port = self.replies.port().clone();
+        self.counted = true;
+        self.backlog.tally().trouble(Trouble::Undecodable);
         port.metrics().refused.up();
         port.note_refused("undecodable", info.name);
         if self.want == Want::Nothing {

@@ -32,6 +32,7 @@ use crate::conn::{Asking, Conn};
 use crate::context::Context;
 use crate::discovery::Address;
 use crate::driver::Driver;
+use crate::flow::Up;
 use crate::handshaking::{self, Proven};
 use crate::logging::limited;
 use crate::members::Linked;
@@ -40,7 +41,7 @@ use crate::socket;
 use crate::transport::{Ended, Pump};
 
 /// Which connection to a node: the common one, or one of those that keys share.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ConnKey {
     pub(crate) node: NodeName,
     /// 0 is the common one.
@@ -126,6 +127,17 @@ impl Client {
         self.key.node == self.context.name
     }
 
+    /// Which connection to which node.
+    pub(crate) fn key(&self) -> &ConnKey {
+        &self.key
+    }
+
+    /// How long nobody dials, and what the last attempt ended with, if that is so.
+    pub(crate) fn backing_off(&self, now: Instant) -> Option<(Duration, NotSent)> {
+        let state = self.state.lock();
+        state.backoff.left(now).map(|left| (left, state.failure.clone()))
+    }
+
     /// Its connections in any state: one at most takes something new.
     pub(crate) fn conns(&self) -> Vec<Arc<Conn>> {
         let state = self.state.lock();
@@ -175,7 +187,14 @@ impl Client {
     fn connected(&self, conn: &Conn, params: &PeerParams) {
         conn.connected(params, Instant::now());
         self.context.metrics.clients_up.up();
-        log::info!(target: "farcall", node:% = self.context.name, peer:% = self.key.node, lane = self.key.lane; "connected");
+        let (node, lane) = (&self.key.node, self.key.lane);
+        self.context.logs.recent.note(
+            log::Level::Info,
+            "connected",
+            node,
+            format_args!("connected, lane {lane}"),
+        );
+        log::info!(target: "farcall", node:% = self.context.name, peer:% = node, lane = lane; "connected");
     }
 
     /// A connection that was up has ended. The next one cannot be made before everybody was told of that.
@@ -200,6 +219,8 @@ impl Client {
         drop(state);
         self.context.metrics.clients_up.down();
         if orderly {
+            let (node, text) = (&self.key.node, format_args!("disconnected: {cause}"));
+            self.context.logs.recent.note(log::Level::Info, cause.reason(), node, text);
             log::info!(
                 target: "farcall", node:% = self.context.name, peer:% = self.key.node,
                 reason = cause.reason(); "disconnected: {cause}"
@@ -314,6 +335,7 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
         let (ours, theirs) = tokio::io::duplex(OWN_LOOPBACK_BYTES);
         acceptor::accept_own(theirs, &context, &acceptors);
         life.client.connected(&life.conn, &context.own_params());
+        life.conn.flow().begin(Up { since: Instant::now(), at: None });
         life.up_since = Some(Instant::now());
         let ended = Pump::new(ours, Asking::new(life.conn.clone(), idle), BytesMut::new(), None).await;
         life.end(ended);
@@ -328,11 +350,13 @@ async fn live(mut life: Life, acceptors: Arc<Acceptors>) {
             life.done = true;
             life.client.attempt_failed(&life.conn, failed);
         }
-        Ok((Proven { wire, established, rest }, at)) => {
+        Ok((Proven { wire, established, rest }, at, driver)) => {
             wire.take_back_when_dropped();
             life.client.connected(&life.conn, &established.params);
             life.found(&acceptors, &established, at);
-            life.up_since = Some(Instant::now());
+            let now = Instant::now();
+            life.conn.flow().begin(Up { since: now, at: Some((at, driver)) });
+            life.up_since = Some(now);
             let pulse = Some(context.heart.follow(wire.beats()));
             let asking = Asking::new(life.conn.clone(), idle).counting(life.linked.clone());
             let pump = Pump::new(wire, asking, rest, pulse);
@@ -396,8 +420,8 @@ impl From<NotSent> for Failed {
     }
 }
 
-/// Resolves, dials and shakes hands, each within its time. Gives also where the peer is.
-async fn open(context: &Context, node: &NodeName) -> Result<(Proven, SocketAddr), Failed> {
+/// Resolves, dials and shakes hands, each within its time. Gives also where the peer is, and how it is reached.
+async fn open(context: &Context, node: &NodeName) -> Result<(Proven, SocketAddr, Driver), Failed> {
     let limit = context.config.connect_timeout;
     let deadline = tokio::time::Instant::now() + limit;
     let busy = || {
@@ -412,7 +436,7 @@ async fn open(context: &Context, node: &NodeName) -> Result<(Proven, SocketAddr)
         let mut reason = "connect";
         let handshake = handshaking::initiate(stream, driver, context, node.clone());
         let why = match tokio::time::timeout(limit, handshake).await {
-            Ok(Ok(proven)) => return Ok((proven, at)),
+            Ok(Ok(proven)) => return Ok((proven, at, driver)),
             Ok(Err(error)) => match pauses.next().filter(|_| error.is_silent()) {
                 // The door of a node that is crowded was closed before anything was said.
                 Some(pause) if tokio::time::Instant::now() + pause < deadline => {

@@ -20,6 +20,7 @@ use farcall_proto::link::{
 };
 use parking_lot::Mutex;
 
+use crate::flow::{Flow, Load};
 use crate::members::Linked;
 use crate::spare;
 use crate::transport::{Fresh, Progress, Side};
@@ -35,6 +36,7 @@ pub(crate) struct Conn {
     inflates: AtomicU8,
     /// Another process has the peer's place: its pump ends.
     superseded: AtomicBool,
+    flow: Flow,
 }
 
 struct Inner {
@@ -89,6 +91,7 @@ impl Conn {
             retired: AtomicBool::new(false),
             inflates: AtomicU8::new(0),
             superseded: AtomicBool::new(false),
+            flow: Flow::default(),
         }
     }
 
@@ -267,10 +270,20 @@ impl Conn {
         }
     }
 
-    /// Requests without an answer, and bytes not yet written.
-    pub(crate) fn load(&self) -> (usize, usize) {
+    /// Requests without an answer, bytes not yet written, and what else is known of it now.
+    pub(crate) fn load(&self, now: Instant) -> Load {
         let inner = self.inner.lock();
-        (inner.link.in_flight(), inner.link.unsent_bytes())
+        Load {
+            in_flight: inner.link.in_flight(),
+            unsent_bytes: inner.link.unsent_bytes(),
+            ticks_missed: inner.link.ticks_missed(now),
+            traffic: inner.link.traffic(),
+        }
+    }
+
+    /// Since when it is up, and how much went through.
+    pub(crate) fn flow(&self) -> &Flow {
+        &self.flow
     }
 }
 
@@ -350,6 +363,14 @@ impl Side for Asking {
         });
         self.tell_draining();
         result
+    }
+
+    fn came(&mut self, bytes: usize) {
+        self.conn.flow.came(bytes);
+    }
+
+    fn went(&mut self, bytes: usize) {
+        self.conn.flow.went(bytes);
     }
 
     fn advance(&mut self, _: &mut BytesMut, _: Instant, _: &Waker) -> Result<Progress, LossCause> {

@@ -17,6 +17,7 @@ use crate::binding;
 use crate::config::Config;
 use crate::discovery::Discovery;
 use crate::heartbeat::Heart;
+use crate::log_switch::LogSwitch;
 use crate::logging::{RateLimit, limited};
 use crate::members::Members;
 use crate::metrics::Metrics;
@@ -40,7 +41,7 @@ pub(crate) struct Context {
     pub(crate) name: NodeName,
     pub(crate) incarnation: Incarnation,
     /// What the ticks of all connections keep step with.
-    started: Instant,
+    pub(crate) started: Instant,
     pub(crate) config: Config,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Metrics,
@@ -63,6 +64,8 @@ pub(crate) struct Context {
     keyring: RwLock<Option<Keyring>>,
     /// Where the cookies can be read again; none if the program gave them.
     pub(crate) cookie_file: Option<PathBuf>,
+    /// What the program lets operators change of its log.
+    pub(crate) log_switch: Option<LogSwitch>,
     draining: AtomicBool,
     drain_begun: Notify,
 }
@@ -81,6 +84,7 @@ impl Context {
         tls: Option<Tls>,
         registry: Arc<Registry>,
         discovery: Arc<dyn Discovery>,
+        log_switch: Option<LogSwitch>,
     ) -> std::io::Result<Arc<Self>> {
         let incarnation = Incarnation(u64::from_le_bytes(random().map_err(std::io::Error::other)?));
         let heart = Heart::start(config.tick, config.tick_intensity)?;
@@ -103,6 +107,7 @@ impl Context {
             binding: OnceLock::new(),
             keyring: RwLock::new(cookies.keyring),
             cookie_file: cookies.file,
+            log_switch,
             draining: AtomicBool::new(false),
             drain_begun: Notify::new(),
         }))

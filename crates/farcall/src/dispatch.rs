@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::logging::Foreign;
 use crate::port::AnswerPort;
 use crate::registry::Resolved;
+use crate::tally::Trouble;
 use crate::transport::{Fresh, Progress, Side};
 use handlers::Handlers;
 
@@ -184,7 +185,7 @@ impl Dispatch {
             }
         };
         if self.crowded {
-            self.refuse(&request, Rejected::Busy("acceptor_bytes_max".to_owned()));
+            self.busy(&request, target.handler, "acceptor_bytes_max");
             return Ok(());
         }
         let bytes = match &request.payload {
@@ -202,7 +203,7 @@ impl Dispatch {
                 return Err(Box::new(request));
             }
             Admission::Stuck => {
-                self.refuse(&request, Rejected::Busy("the actor's mailbox".to_owned()));
+                self.busy(&request, target.handler, "the actor's mailbox");
                 return Ok(());
             }
         }
@@ -229,6 +230,14 @@ impl Dispatch {
             self.port.pump(|link, _, _| link.reply(request.id, false, Body::Borrowed(&[])));
         }
         Ok(())
+    }
+
+    /// Refuses a request for this actor because `what` is full.
+    fn busy(&mut self, request: &Request, handler: usize, what: &str) {
+        if let Some(handler) = self.handlers.get_mut(handler) {
+            handler.registration.backlog.tally().trouble(Trouble::Busy);
+        }
+        self.refuse(request, Rejected::Busy(what.to_owned()));
     }
 
     fn refuse(&mut self, request: &Request, rejected: Rejected) {
@@ -285,7 +294,8 @@ impl Dispatch {
             let registration = &handler.registration;
             registration.backlog.count_in(items.len(), bytes, self.received_at);
             self.port.backlog().count_in(items.len(), bytes, self.received_at);
-            let batch = Requests::new(self.port.clone(), registration.backlog.clone(), chunk, items);
+            let backlog = registration.backlog.clone();
+            let batch = Requests::new(self.port.clone(), backlog, chunk, items, self.received_at);
             // `do_send` ignores the mailbox's capacity on purpose: the backlog has admitted every item of it.
             // If the actor is gone meanwhile, the batch's drop answers for each item.
             registration.recipient.do_send(batch.into());
@@ -317,6 +327,14 @@ impl Side for Dispatch {
         self.received_at = now;
         self.port.pump(|link, _, _| link.received(now));
         Ok(())
+    }
+
+    fn came(&mut self, bytes: usize) {
+        self.port.flow().came(bytes);
+    }
+
+    fn went(&mut self, bytes: usize) {
+        self.port.flow().went(bytes);
     }
 
     fn advance(&mut self, buffer: &mut BytesMut, now: Instant, pump: &Waker) -> Result<Progress, LossCause> {

@@ -151,13 +151,21 @@ impl Clients {
 
     /// Requests without an answer and bytes not yet written, over all connections to a node.
     pub(crate) fn load(&self, node: &NodeName) -> (usize, usize) {
-        let loads = self.conns_to(node).into_iter().map(|conn| conn.load());
-        loads.fold((0, 0), |sum, load| (sum.0 + load.0, sum.1 + load.1))
+        let now = Instant::now();
+        let loads = self.conns_to(node).into_iter().map(|conn| conn.load(now));
+        loads.fold((0, 0), |sum, load| (sum.0 + load.in_flight, sum.1 + load.unsent_bytes))
     }
 
     /// Every connection there is, in any state.
     pub(crate) fn conns(&self) -> Vec<Arc<Conn>> {
         self.table.read().values().flat_map(|client| client.conns()).collect()
+    }
+
+    /// Every target in use, by name.
+    pub(crate) fn all(&self) -> Vec<Arc<Client>> {
+        let mut all: Vec<_> = self.table.read().values().cloned().collect();
+        all.sort_by(|a, b| a.key().cmp(b.key()));
+        all
     }
 
     /// Connections to one node, in any state.

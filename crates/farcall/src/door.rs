@@ -200,7 +200,7 @@ fn arrived(
         key:% = established.key_id; "accepted"
     );
     match wire.detach() {
-        Ok(wire) => Some(Arrived { wire, from, established, rest, arriving }),
+        Ok(wire) => Some(Arrived { wire, from, driver, established, rest, arriving }),
         Err(error) => {
             log::error!(target: "farcall", node:% = context.name, from:% = from; "cannot hand over a connection: {error}");
             None

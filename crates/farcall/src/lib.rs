@@ -86,17 +86,21 @@ mod driver;
 pub mod error;
 mod heartbeat;
 mod items;
+mod log_switch;
 mod logging;
 pub mod manual;
 pub mod message;
 mod metrics;
+mod recent;
 mod socket;
 mod spare;
+mod tally;
 // Layer 1: names, answers, and the pump.
 mod answer;
 mod backlog;
 mod batch;
 mod context;
+mod flow;
 mod handshaking;
 mod held;
 mod members;
@@ -121,6 +125,7 @@ mod listener;
 pub mod rpc;
 // Layer 5: who is on this host, and what nodes know of each other.
 pub mod cluster;
+pub mod inspect;
 mod portmap;
 pub mod services;
 // Layer 6: the whole public face.
@@ -139,8 +144,9 @@ pub use farcall_proto::identity::CertificateNames;
 pub use farcall_proto::link::handshake::{Cookie, CookieError, Keyring, KeyringError};
 pub use farcall_proto::peer::{Incarnation, Key, NameError, NodeName, Target};
 pub use items::{ItemSendError, ItemSender, Items};
+pub use log_switch::{LogSwitch, LogSwitchError};
 pub use message::{Answer, DecodeError, EncodeError, MessageInfo, OlderLayout, RemoteMessage, Value};
-pub use metrics::MetricsSnapshot;
+pub use metrics::{Metric, MetricKind, MetricsSnapshot};
 pub use node::{
     ActorDescription, Layout, MessageDescription, NameGuard, Node, NodeBuilder, NodeDescription, StartError,
 };

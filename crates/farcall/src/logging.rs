@@ -5,7 +5,13 @@
 
 use std::time::{Duration, Instant};
 
+use log::Level;
 use parking_lot::Mutex;
+
+use crate::recent::Recent;
+
+/// What is at least so grave is kept among the recent events, whether somebody reads the log or not.
+pub(crate) const KEPT: Level = Level::Warn;
 
 /// Lets one line a second through for each reason, and counts the others.
 ///
@@ -14,6 +20,8 @@ use parking_lot::Mutex;
 #[derive(Debug, Default)]
 pub(crate) struct RateLimit {
     places: Mutex<Vec<Place>>,
+    /// What was let through, and what else is worth to be known later.
+    pub(crate) recent: Recent,
 }
 
 #[derive(Debug)]
@@ -24,6 +32,19 @@ struct Place {
 }
 
 impl RateLimit {
+    /// Keeps a line that was let through among the recent events.
+    pub(crate) fn keep(
+        &self,
+        level: Level,
+        reason: &'static str,
+        values: &[(&str, &dyn std::fmt::Display)],
+        text: std::fmt::Arguments<'_>,
+    ) {
+        let about = |key| values.iter().find(|(name, _)| *name == key).map(|(_, value)| *value);
+        let peer = about("peer").or_else(|| about("from")).unwrap_or(&"");
+        self.recent.note(level, reason, peer, text);
+    }
+
     /// Between two lines of one reason.
     pub(crate) const PAUSE: Duration = Duration::from_secs(1);
     /// Reasons told apart.
@@ -75,36 +96,39 @@ impl<T: std::fmt::Display> std::fmt::Display for Foreign<T> {
     }
 }
 
-/// Writes a log line with a `reason` if its [`RateLimit`] lets it through.
+/// Writes a log line with a `reason` if its [`RateLimit`] lets it through, and keeps it among the recent events.
 ///
 /// ```text
 /// limited!(limits, now, "bad proof", Level::Warn, peer:% = address; "refused a peer");
 /// ```
-/// Values behind the level are key-values as in `log`; `reason` and `suppressed` are added to them. A level
-/// that nobody reads costs nothing and is not counted.
+/// Values behind the level are key-values as in `log`; `reason` and `suppressed` are added to them. A level below a
+/// warning that nobody reads costs nothing and is not counted.
 macro_rules! limited {
     ($limits:expr, $now:expr, $reason:expr, $level:expr; $($text:tt)+) => {
-        $crate::logging::limited!(@ ::log::logger(), $limits, $now, $reason, $level, (); ($($text)+))
+        $crate::logging::limited!(@ ::log::logger(), $limits, $now, $reason, $level, []; $($text)+)
     };
-    ($limits:expr, $now:expr, $reason:expr, $level:expr, $($values_and_text:tt)+) => {
-        $crate::logging::limited!(@ ::log::logger(), $limits, $now, $reason, $level, (,); ($($values_and_text)+))
+    (
+        $limits:expr, $now:expr, $reason:expr, $level:expr,
+        $($key:ident $(: $how:tt)? = $value:expr),+; $($text:tt)+
+    ) => {
+        $crate::logging::limited!(
+            @ ::log::logger(), $limits, $now, $reason, $level, [$($key $(: $how)? = $value),+]; $($text)+
+        )
     };
     // With the logger named, so that a test need not take the one of the process.
-    (@ $logger:expr, $limits:expr, $now:expr, $reason:expr, $level:expr, (); ($($text:tt)+)) => {
-        if ::log::log_enabled!(logger: $logger, target: "farcall", $level)
+    (
+        @ $logger:expr, $limits:expr, $now:expr, $reason:expr, $level:expr,
+        [$($key:ident $(: $how:tt)? = $value:expr),*]; $($text:tt)+
+    ) => {
+        if ($level <= $crate::logging::KEPT || ::log::log_enabled!(logger: $logger, target: "farcall", $level))
             && let Some(suppressed) = $limits.admit($now, $reason)
         {
-            ::log::log!(
-                logger: $logger, target: "farcall", $level, reason = $reason, suppressed = suppressed; $($text)+
+            $limits.keep(
+                $level, $reason, &[$((stringify!($key), &$value)),*], format_args!($($text)+)
             );
-        }
-    };
-    (@ $logger:expr, $limits:expr, $now:expr, $reason:expr, $level:expr, (,); ($($rest:tt)+)) => {
-        if ::log::log_enabled!(logger: $logger, target: "farcall", $level)
-            && let Some(suppressed) = $limits.admit($now, $reason)
-        {
             ::log::log!(
-                logger: $logger, target: "farcall", $level, reason = $reason, suppressed = suppressed, $($rest)+
+                logger: $logger, target: "farcall", $level,
+                reason = $reason, suppressed = suppressed $(, $key $(: $how)? = $value)*; $($text)+
             );
         }
     };
@@ -181,11 +205,11 @@ mod tests {
         log::set_max_level(log::LevelFilter::Debug);
         let (limits, now) = (RateLimit::new(), Instant::now());
         for step in 0..3_u32 {
-            limited!(@ &lines, limits, now, "bad proof", log::Level::Warn, (,); (peer:% = step; "step {}", step));
+            limited!(@ &lines, limits, now, "bad proof", log::Level::Warn, [peer:% = step]; "step {}", step);
         }
         let later = now + RateLimit::PAUSE;
-        limited!(@ &lines, limits, later, "bad proof", log::Level::Info, (); ("again"));
-        limited!(@ &lines, limits, later, "unread", log::Level::Debug, (); ("a level nobody reads"));
+        limited!(@ &lines, limits, later, "bad proof", log::Level::Info, []; "again");
+        limited!(@ &lines, limits, later, "unread", log::Level::Debug, []; "a level nobody reads");
         assert_eq!(limits.admit(now, "unread"), Some(0), "a level nobody reads is not counted");
         assert_eq!(
             *lines.0.lock(),

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! metrics {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $kind:ident $name:ident,)*) => {
         /// The counters of one node, written where things happen.
         #[derive(Debug, Default)]
         pub(crate) struct Metrics {
@@ -14,7 +14,7 @@ macro_rules! metrics {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         #[non_exhaustive]
         pub struct MetricsSnapshot {
-            $($(#[$doc])* pub $name: u64,)*
+            $($(#[doc = $doc])* pub $name: u64,)*
         }
 
         impl Metrics {
@@ -23,59 +23,96 @@ macro_rules! metrics {
                 MetricsSnapshot { $($name: self.$name.value(),)* }
             }
         }
+
+        impl MetricsSnapshot {
+            /// Each by its name, in the order of the manual.
+            pub fn each(&self) -> Vec<Metric> {
+                vec![$(Metric {
+                    name: stringify!($name),
+                    kind: metrics!(@ $kind),
+                    help: concat!($($doc),*).trim_start(),
+                    value: self.$name,
+                },)*]
+            }
+        }
     };
+    (@ gauge) => { MetricKind::Gauge };
+    (@ counter) => { MetricKind::Counter };
+}
+
+/// One counter or gauge of a node, with its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metric {
+    /// The name, which stays.
+    pub name: &'static str,
+    /// Whether it only grows.
+    pub kind: MetricKind,
+    /// What it counts.
+    pub help: &'static str,
+    /// How many.
+    pub value: u64,
+}
+
+/// What a number means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows while the node runs.
+    Counter,
+    /// How many there are at this moment.
+    Gauge,
 }
 
 metrics! {
     /// Gauge: clients (outgoing connections, in any state).
-    clients,
+    gauge clients,
     /// Gauge: outgoing connections that are up.
-    clients_up,
+    gauge clients_up,
     /// Dials begun.
-    dials,
+    counter dials,
     /// Dials that failed: no address, refused, timed out, or not accepted in the handshake.
-    dials_failed,
+    counter dials_failed,
     /// Outgoing connections that were up and were lost.
-    clients_lost,
+    counter clients_lost,
     /// Gauge: inbound connections past the handshake (limit `acceptors_max`).
-    acceptors,
+    gauge acceptors,
     /// Gauge: inbound connections before the end of the handshake (limit `half_open_max`).
-    half_open,
+    gauge half_open,
     /// Gauge: sources of connections that are remembered (limit `strangers.sources_max`).
-    stranger_sources,
+    gauge stranger_sources,
     /// Gauge: seconds until this node's certificate ends; 0 without one, and when it has ended.
-    certificate_left_s,
+    gauge certificate_left_s,
     /// Inbound connections refused because a limit was met.
-    inbound_refused,
+    counter inbound_refused,
     /// Handshakes that failed, in either direction.
-    handshakes_failed,
+    counter handshakes_failed,
     /// Connections ended because the peer broke the protocol.
-    protocol_errors,
+    counter protocol_errors,
     /// Requests and casts handed to local actors.
-    delivered,
+    counter delivered,
     /// Requests and casts refused before they ran: unknown, not permitted, busy, expired.
-    refused,
+    counter refused,
     /// Casts refused, of which no caller learns unless it asked with `acked`.
-    casts_refused,
+    counter casts_refused,
     /// Casts accepted for sending that were lost: all of a connection that could not be made, and 1 for each
     /// connection that broke with bytes unwritten, because how many of those were casts is not counted.
-    casts_lost,
+    counter casts_lost,
     /// Casts refused at once because the queue to their target was full (limit `unsent_bytes_max`).
-    casts_not_queued,
+    counter casts_not_queued,
     /// Times reading was paused because an actor or the peer was slower than its senders.
-    reads_paused,
+    counter reads_paused,
     /// Gauge: nodes that a connection leads to, in either direction.
-    nodes,
+    gauge nodes,
     /// Gauge: monitors of this node (limit `monitors_max`).
-    monitors,
+    gauge monitors,
     /// Gauge: monitors and links that are kept for actors of this node (limit `monitors_max` for each peer).
-    monitors_kept,
+    gauge monitors_kept,
     /// Gauge: members in groups of this node (limit `group_members_max`).
-    group_members,
+    gauge group_members,
     /// Gauge: members in groups that are known of peers (limit `group_members_max` for each).
-    group_members_known,
+    gauge group_members_known,
     /// Gauge: names in the registry, farcall's own among them (limit `names_max`).
-    names,
+    gauge names,
 }
 
 /// One counter or gauge.

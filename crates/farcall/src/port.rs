@@ -18,6 +18,7 @@ use crate::answer::body;
 use crate::backlog::Backlog;
 use crate::compress::{self, Compress};
 use crate::context::Context as NodeContext;
+use crate::flow::{Flow, Load};
 use crate::members::Linked;
 use crate::metrics::Metrics;
 use crate::spare;
@@ -38,6 +39,7 @@ pub(crate) struct AnswerPort {
     inline_reply_bytes_max: usize,
     reply_bytes_max: usize,
     inflates: u8,
+    flow: Flow,
 }
 
 /// What became of an item.
@@ -106,6 +108,7 @@ impl AnswerPort {
             inline_reply_bytes_max,
             reply_bytes_max,
             inflates,
+            flow: Flow::default(),
         })
     }
 
@@ -320,6 +323,22 @@ impl AnswerPort {
         let mut inner = self.inner.lock();
         let Inner { link, sleeping, last_used } = &mut *inner;
         act(link, sleeping, last_used)
+    }
+
+    /// Since when it is up, and how much went through.
+    pub(crate) fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    /// Requests not yet answered, bytes not yet written, and what else is known of it now.
+    pub(crate) fn load(&self, now: Instant) -> Load {
+        let inner = self.inner.lock();
+        Load {
+            in_flight: inner.link.in_flight(),
+            unsent_bytes: inner.link.unsent_bytes(),
+            ticks_missed: inner.link.ticks_missed(now),
+            traffic: inner.link.traffic(),
+        }
     }
 
     /// The connection is gone.

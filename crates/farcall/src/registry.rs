@@ -293,6 +293,16 @@ impl Registry {
         self.access.read().permits(actor)
     }
 
+    /// Whether the access list lets a peer look inside.
+    pub(crate) fn may_inspect(&self, peer: &NodeName) -> bool {
+        self.access.read().may_inspect(peer)
+    }
+
+    /// Whether the access list lets a peer operate this node.
+    pub(crate) fn may_operate(&self, peer: &NodeName) -> bool {
+        self.access.read().may_operate(peer)
+    }
+
     /// Replaces the access list, for live connections and local calls too.
     pub(crate) fn set_access(&self, access: AccessList) {
         *self.access.write() = access;

@@ -27,6 +27,12 @@ pub(crate) trait Side {
     /// Takes bytes in; whole frames are removed from `buffer`.
     fn handle_data(&mut self, buffer: &mut BytesMut, now: Instant) -> Result<(), LossCause>;
 
+    /// The socket gave so many bytes.
+    fn came(&mut self, _bytes: usize) {}
+
+    /// The socket took so many bytes.
+    fn went(&mut self, _bytes: usize) {}
+
     /// Goes on with frames taken in earlier, and with whole ones left in `buffer`.
     fn advance(&mut self, buffer: &mut BytesMut, now: Instant, pump: &Waker) -> Result<Progress, LossCause>;
 
@@ -241,6 +247,7 @@ where
                 Poll::Ready(Ok(bytes)) => {
                     self.write.advance(bytes);
                     self.moved = true;
+                    self.side.went(bytes);
                     self.stalled_since = None;
                     *budget = budget.saturating_sub(bytes);
                     if *budget == 0 {
@@ -313,6 +320,7 @@ where
         }
         *budget = budget.saturating_sub(bytes);
         self.moved = true;
+        self.side.came(bytes);
         // A process may be stopped at any point, also just before it reads.
         let now = Instant::now();
         self.check_awake(now)?;

@@ -19,6 +19,9 @@ const LAYERS: &[(u32, &[&str])] = &[
         0,
         &[
             "logging",
+            "recent",
+            "tally",
+            "log_switch",
             "backoff",
             "clock",
             "binding",
@@ -43,6 +46,7 @@ const LAYERS: &[(u32, &[&str])] = &[
             "tls",
             "wire",
             "turns",
+            "flow",
             "backlog",
             "registry",
             "members",
@@ -59,12 +63,13 @@ const LAYERS: &[(u32, &[&str])] = &[
     (2, &["conn", "namesakes", "dispatch", "acceptor", "client"]),
     (3, &["dispatcher", "door", "listener"]),
     (4, &["rpc"]),
-    (5, &["portmap", "cluster", "services"]),
+    (5, &["portmap", "cluster", "services", "inspect"]),
     (6, &["node"]),
 ];
 
 /// Arrows that go up all the same, each with its reason. A new one is a change of the design.
 const UPWARD: &[(&str, &str, &str)] = &[
+    ("logging", "recent", "what is logged is kept, and what is kept is written as in a log"),
     ("registry", "batch", "a name stands for a recipient of batches"),
     ("port", "answer", "a port sends answers, and an answer holds the port it goes back to"),
     ("answer", "batch", "an answer is one of a batch, and a batch gives answers"),

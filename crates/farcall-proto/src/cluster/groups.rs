@@ -348,9 +348,13 @@ impl Groups {
 
     /// The groups of a scope that have a member anywhere.
     pub fn groups(&self, scope: &str) -> Vec<String> {
+        self.all().into_iter().filter(|name| name.scope == scope).map(|name| name.group).collect()
+    }
+
+    /// The groups of all scopes that have a member anywhere, sorted.
+    pub fn all(&self) -> Vec<GroupName> {
         let tables = self.peers.values().map(|peer| &peer.members.table).chain([&self.own.table]);
-        let names = tables.flat_map(BTreeMap::keys).filter(|name| name.scope == scope);
-        let mut names: Vec<_> = names.map(|name| name.group.clone()).collect();
+        let mut names: Vec<_> = tables.flat_map(BTreeMap::keys).cloned().collect();
         names.sort();
         names.dedup();
         names

@@ -15,6 +15,7 @@ use super::outbox::{Body, Lane, Outbox};
 use super::outgoing::Outgoing;
 use super::requests::credit_cost;
 use super::routes::check_definition;
+use super::traffic::Traffic;
 use super::{Agreed, Limits, LossCause, ProtocolError};
 use crate::failure::{Failed, Fault, Rejected};
 
@@ -121,6 +122,7 @@ pub struct AcceptorLink<T> {
     /// The caller has said that it shuts down.
     peer_drains: bool,
     woken: Vec<T>,
+    traffic: Traffic,
 }
 
 #[derive(Debug)]
@@ -158,6 +160,7 @@ impl<T> AcceptorLink<T> {
                 limits.write_stall_timeout,
                 now,
             )
+            .hearing(agreed.peer_intensity)
             .in_step(limits.ticks_from),
             casts: Vec::new(),
             in_flight: 0,
@@ -167,6 +170,7 @@ impl<T> AcceptorLink<T> {
             goodbye: None,
             peer_drains: false,
             woken: Vec::new(),
+            traffic: Traffic::default(),
             limits,
         }
     }
@@ -264,6 +268,7 @@ impl<T> AcceptorLink<T> {
                 let count = self.casts.get_mut(route as usize).ok_or(ProtocolError::UndefinedRoute)?;
                 let kind = RequestKind::Cast { nth: *count };
                 *count += 1;
+                self.traffic.came();
                 let id = RequestId { slot: 0, generation: 0 };
                 let deadline_ms = frame::NO_DEADLINE;
                 let payload = locate(payload);
@@ -317,6 +322,7 @@ impl<T> AcceptorLink<T> {
     }
 
     fn request(&mut self, request: Request, items: &mut Vec<Inbound>) -> Result<(), ProtocolError> {
+        self.traffic.came();
         if self.admit(request.id, request.route)? {
             if self.goodbye == Some(Goodbye::Draining) {
                 self.reply_fault(request.id, &Rejected::Draining.into());
@@ -346,6 +352,7 @@ impl<T> AcceptorLink<T> {
         if !frames.is_empty() && !self.lost {
             self.outbox.append(frames);
         }
+        self.traffic.go(count);
         self.in_flight = self.in_flight.saturating_sub(count);
     }
 
@@ -357,6 +364,7 @@ impl<T> AcceptorLink<T> {
         if !self.lost {
             self.outbox.push(Lane::Answer(id.slot), Head::reply(id, false, compressed), body);
         }
+        self.traffic.goes();
         self.in_flight = self.in_flight.saturating_sub(1);
         self.forget_stream(id);
     }
@@ -374,6 +382,7 @@ impl<T> AcceptorLink<T> {
             // Behind the items of a stream, if there are any on their way.
             self.outbox.push_encoded(Lane::Answer(id.slot), &frame);
         }
+        self.traffic.goes();
         self.in_flight = self.in_flight.saturating_sub(1);
         self.forget_stream(id);
     }
@@ -433,6 +442,7 @@ impl<T> AcceptorLink<T> {
                     return false;
                 }
                 stream.credit -= i64::from(credit_cost(body.as_slice().len()));
+                self.traffic.goes();
                 self.outbox.push(Lane::Answer(id.slot), Head::item(id, compressed), body);
                 true
             }
@@ -558,6 +568,16 @@ impl<T> AcceptorLink<T> {
     /// Tokens that have something new.
     pub fn poll_woken(&mut self, out: &mut Vec<T>) {
         out.append(&mut self.woken);
+    }
+
+    /// What it has carried.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// How many ticks of the peer are overdue: at its intensity it counts as gone.
+    pub fn ticks_missed(&self, now: std::time::Instant) -> u32 {
+        self.liveness.ticks_missed(now)
     }
 
     /// Bytes announced by the fragmented requests that are being put together.

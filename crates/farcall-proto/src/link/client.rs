@@ -24,6 +24,7 @@ use super::requests::{Answer, Origin, Outcome, Pending, Requests, Ticket};
 use super::room::{Room, RoomTicket};
 use super::routes::{NoRoute, RouteKey, RouteTable};
 use super::submit::{Submit, SubmitKind, left_ms};
+use super::traffic::Traffic;
 use super::{Agreed, Limits, LossCause, ProtocolError};
 use crate::failure::{Failed, Failure, Fault, Limit, NotSent, Unknown};
 
@@ -66,6 +67,7 @@ pub struct ClientLink<T> {
     /// Waiting for room in the queue or in the table.
     room: Room<T>,
     woken: Vec<T>,
+    traffic: Traffic,
     lost: Option<Lost>,
 }
 
@@ -95,6 +97,7 @@ impl<T> ClientLink<T> {
             .in_step(limits.ticks_from),
             room: Room::new(),
             woken: Vec::new(),
+            traffic: Traffic::default(),
             lost: None,
             limits,
         }
@@ -115,7 +118,7 @@ impl<T> ClientLink<T> {
         self.requests.limit(peer.in_flight_max as usize);
         self.routes_max = agreed.routes_max;
         self.message_bytes_max = agreed.message_bytes_max;
-        self.liveness.peer_tick(agreed.peer_tick, now);
+        self.liveness.peer_tick(agreed.peer_tick, agreed.peer_intensity, now);
         let waiting = self.requests.waiting();
         self.refuse_oversized(&waiting, now);
         // What waited for the connection has less time left than when it was queued.
@@ -173,6 +176,7 @@ impl<T> ClientLink<T> {
             }
         };
         let place = self.outbox.push(Lane::Actor(route.actor), head, request.body);
+        self.traffic.goes();
         let origin = Origin::Frame(place);
         let id = match request.kind {
             SubmitKind::Open { window } => {
@@ -197,6 +201,7 @@ impl<T> ClientLink<T> {
         let nth = self.routes.count_cast(route.number);
         let head = Head::cast(route.number, compressed);
         let place = self.outbox.push(Lane::Actor(route.actor), head, body);
+        self.traffic.goes();
         Ok(Casted { route: route.number, actor: route.actor, nth, place })
     }
 
@@ -400,9 +405,11 @@ impl<T> ClientLink<T> {
         };
         match frame {
             Frame::Reply { id, fault: false, compressed, payload } if whole.is_none() => {
+                self.traffic.came();
                 self.woken.extend(self.requests.answer(id, payload, compressed, now));
             }
             Frame::Reply { id, fault, compressed, payload } => {
+                self.traffic.came();
                 let outcome = if fault {
                     // A newer peer may know reasons that this side does not: no harm to anybody else.
                     let fault = postcard::from_bytes::<Fault>(payload);
@@ -415,6 +422,7 @@ impl<T> ClientLink<T> {
             }
             Frame::Item { id, opened: true, .. } => self.woken.extend(self.requests.opened(id)),
             Frame::Item { id, opened: false, compressed, payload } => {
+                self.traffic.came();
                 let token = self.requests.item(id, keep(payload), compressed);
                 self.woken.extend(token.map_err(|_| ProtocolError::OverCredit)?);
             }
@@ -564,6 +572,16 @@ impl<T> ClientLink<T> {
     /// Bytes queued and not yet written.
     pub fn unsent_bytes(&self) -> usize {
         self.outbox.unsent_bytes()
+    }
+
+    /// What it has carried.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// How many ticks of the peer are overdue: at its intensity it counts as gone.
+    pub fn ticks_missed(&self, now: Instant) -> u32 {
+        self.liveness.ticks_missed(now)
     }
 
     /// Bytes announced by the fragmented answers that are being put together.

@@ -16,6 +16,8 @@ pub struct Liveness {
     /// Ticks go out at whole parts of the interval counted from then.
     ticks_from: Option<Instant>,
     silence_max: Duration,
+    /// How often the peer ticks within that.
+    peer_intensity: u32,
     write_stall_max: Duration,
     last_in: Instant,
     last_out: Instant,
@@ -52,6 +54,7 @@ impl Liveness {
             tick_every,
             ticks_from: None,
             silence_max,
+            peer_intensity: u32::from(intensity.max(1)),
             write_stall_max,
             last_in: now,
             last_out: now,
@@ -63,6 +66,13 @@ impl Liveness {
     #[must_use]
     pub fn in_step(mut self, ticks_from: Option<Instant>) -> Self {
         self.ticks_from = ticks_from;
+        self
+    }
+
+    /// The peer ticks so often within its tick, and not as this side does.
+    #[must_use]
+    pub fn hearing(mut self, peer_intensity: u8) -> Self {
+        self.peer_intensity = u32::from(peer_intensity.max(1));
         self
     }
 
@@ -80,8 +90,9 @@ impl Liveness {
     }
 
     /// The peer's tick, known after the handshake.
-    pub fn peer_tick(&mut self, tick: Duration, now: Instant) {
+    pub fn peer_tick(&mut self, tick: Duration, intensity: u8, now: Instant) {
         self.silence_max = tick;
+        self.peer_intensity = u32::from(intensity.max(1));
         self.last_in = now;
         self.last_out = now;
     }
@@ -131,6 +142,13 @@ impl Liveness {
             self.last_out = now;
         }
         Ok(due)
+    }
+
+    /// How many ticks of the peer are overdue; when these are as many as it sends within its tick, it counts as gone.
+    pub fn ticks_missed(&self, now: Instant) -> u32 {
+        let (silent, every) =
+            (now.saturating_duration_since(self.last_in), self.silence_max / self.peer_intensity);
+        u32::try_from(silent.as_nanos() / every.as_nanos().max(1)).unwrap_or(u32::MAX)
     }
 
     /// How long this side gave no sign of life, if that is so long that the peer may have given it up: then what waits
@@ -194,6 +212,19 @@ mod tests {
         assert!(matches!(liveness.handle_timeout(late, &at(late)), Err(LossCause::Silent { .. })));
         let mut liveness = Liveness::new(tick, 4, tick, tick * 3, start);
         assert!(liveness.handle_timeout(start + tick, &at(late)).is_err(), "nobody looks from the future");
+    }
+
+    #[test]
+    fn a_peer_that_is_silent_misses_one_tick_after_the_other_until_it_counts_as_gone() {
+        let (start, tick) = (Instant::now(), Duration::from_secs(4));
+        let mut liveness = Liveness::new(tick, 2, tick, tick * 3, start).hearing(4);
+        let missed = |liveness: &Liveness, ms| liveness.ticks_missed(start + Duration::from_millis(ms));
+        assert_eq!([0, 999, 1000, 3999].map(|ms| missed(&liveness, ms)), [0, 0, 1, 3]);
+        let gone = start + tick;
+        assert_eq!(liveness.ticks_missed(gone), 4);
+        assert!(liveness.handle_timeout(gone, &IoState::default()).is_err());
+        liveness.received(gone);
+        assert_eq!(liveness.ticks_missed(gone), 0);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod room;
 mod routes;
 mod spin;
 mod submit;
+mod traffic;
 
 pub use acceptor::{AcceptorLink, Credit, Inbound, Payload, Request, RequestKind, Slice};
 pub use client::{Casted, ClientLink, FRAGMENT_BYTES_OPENING, PEER_DRAINING, Phase};
@@ -31,6 +32,7 @@ pub use room::RoomTicket;
 pub use routes::RouteKey;
 pub use spin::Spin;
 pub use submit::{Submit, SubmitKind};
+pub use traffic::Traffic;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,6 +96,7 @@ struct Agreed {
     reassembly: outbox::Reassembly,
     routes_max: usize,
     peer_tick: Duration,
+    peer_intensity: u8,
 }
 
 /// Numbers of optional values in [`handshake::PeerParams::extensions`].
@@ -150,6 +153,7 @@ impl Agreed {
             },
             routes_max: limits.routes_max.min(announced(peer, ROUTES_MAX)),
             peer_tick: Duration::from_millis(u64::from(peer.tick_ms)).max(TICK_MIN),
+            peer_intensity: peer.tick_intensity,
         }
     }
 }

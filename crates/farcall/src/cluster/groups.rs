@@ -214,6 +214,11 @@ impl Cluster {
         self.inner.lock().groups.groups(scope)
     }
 
+    /// The groups of every scope that have a member this node knows of.
+    pub(crate) fn all_groups(&self) -> Vec<GroupName> {
+        self.inner.lock().groups.all()
+    }
+
     /// How many members this node has, and how many it knows of others.
     pub(crate) fn group_members(&self) -> (usize, usize) {
         self.inner.lock().groups.len()

@@ -105,6 +105,8 @@ const KEYS: &[KeyDoc] = &[
     key("access.allow", List, "unset", "only actors matching these patterns may be reached"),
     key("access.deny", List, "unset", "actors matching these patterns may not be reached"),
     key("access.peers", Map, "unset", "who may call what: patterns of node names, each with the patterns of actors; others may call nothing"),
+    key("access.inspect", List, "unset", "patterns of the names of nodes that may look inside this one; unset lets everybody who is in"),
+    key("access.operate", List, "unset", "patterns of the names of nodes that may operate this one: drain it, change its log, end its connections; unset lets nobody"),
     // Deadlines.
     key("connect_timeout", Duration, "5s", "discovery and dial together"),
     key("handshake_timeout", Duration, "5s", "the whole handshake, on both sides"),

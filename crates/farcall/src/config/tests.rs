@@ -125,7 +125,7 @@ fn the_list_of_keys_is_what_the_file_accepts() {
 }
 
 /// What has no default.
-const UNSET: [&str; 14] = [
+const UNSET: [&str; 16] = [
     "name",
     "cookie_file",
     "nodes",
@@ -133,6 +133,8 @@ const UNSET: [&str; 14] = [
     "access.allow",
     "access.deny",
     "access.peers",
+    "access.inspect",
+    "access.operate",
     "tls.certificate",
     "tls.key",
     "tls.ca",

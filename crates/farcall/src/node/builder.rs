@@ -24,6 +24,7 @@ use crate::discovery::{Address, AddressError, Discovery};
 use crate::dispatcher::Clients;
 use crate::driver::Driver;
 use crate::listener::Listening;
+use crate::log_switch::LogSwitch;
 use crate::portmap::{NotRegistered, PortMap};
 use crate::registry::{RESERVED, RegisterError, Registry, RegistryLimits};
 use crate::rpc::Caller;
@@ -37,6 +38,7 @@ pub struct NodeBuilder {
     keyring: Option<Keyring>,
     tls: Option<TlsMaterial>,
     discovery: Option<Arc<dyn Discovery>>,
+    log_switch: Option<LogSwitch>,
     problem: Option<StartError>,
 }
 
@@ -134,11 +136,27 @@ fn hint(error: &io::Error) -> &'static str {
 impl NodeBuilder {
     pub(super) fn new(name: String) -> Self {
         let config = Config::default();
-        Self { name: Some(name), config, keyring: None, tls: None, discovery: None, problem: None }
+        Self {
+            name: Some(name),
+            config,
+            keyring: None,
+            tls: None,
+            discovery: None,
+            log_switch: None,
+            problem: None,
+        }
     }
 
     pub(super) fn from_config(config: Config) -> Self {
-        Self { name: None, config, keyring: None, tls: None, discovery: None, problem: None }
+        Self {
+            name: None,
+            config,
+            keyring: None,
+            tls: None,
+            discovery: None,
+            log_switch: None,
+            problem: None,
+        }
     }
 
     /// Listens on these addresses instead of the host part of its name; port 0 takes a free one.
@@ -183,6 +201,12 @@ impl NodeBuilder {
             }
             Err(error) => self.problem = Some(error),
         }
+        self
+    }
+
+    /// Lets operators change what this program logs, while it runs: those that `access.operate` lists.
+    pub fn log_switch(mut self, switch: LogSwitch) -> Self {
+        self.log_switch = Some(switch);
         self
     }
 
@@ -257,8 +281,8 @@ impl NodeBuilder {
             mailbox_bytes_max: config.mailbox_bytes_max,
         };
         let registry = Registry::new(config.access.clone(), limits);
-        let context =
-            Context::new(name, config, cookies, tls, registry, discovery).map_err(StartError::System)?;
+        let context = Context::new(name, config, cookies, tls, registry, discovery, self.log_switch)
+            .map_err(StartError::System)?;
         let acceptors = Arc::new(Acceptors::default());
         // Whoever comes in finds the node whole.
         let unstarted = Unstarted(Some(assemble(&context, acceptors.clone())?));

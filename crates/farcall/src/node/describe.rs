@@ -1,5 +1,7 @@
 //! What a node exposes, as data: for people, for tools, and for the command line.
 
+use farcall_proto::peer::NodeName;
+
 use super::layout::Layout;
 use crate::message::MessageInfo;
 use crate::registry::{RESERVED, Registry};
@@ -64,13 +66,20 @@ impl From<&MessageInfo> for MessageDescription {
     }
 }
 
-/// The exposed actors of a registry, or the one of this name: what the access list does not permit is not told.
-pub(super) fn actors(registry: &Registry, only: Option<&str>) -> Vec<ActorDescription> {
+/// The exposed actors of a registry, or the one of this name: what the access list does not permit to this peer is not
+/// told. None for this node itself.
+pub(super) fn actors(
+    registry: &Registry,
+    only: Option<&str>,
+    peer: Option<&NodeName>,
+) -> Vec<ActorDescription> {
+    let permits =
+        |actor: &str| peer.map_or_else(|| registry.permits(actor), |peer| registry.permits_peer(peer, actor));
     let all = registry.all();
     let chosen = all.iter().filter(|found| *found.name != *RESERVED);
     let chosen = chosen.filter(|found| only.is_none_or(|name| *found.name == *name));
     chosen
-        .filter(|found| registry.permits(&found.name))
+        .filter(|found| permits(&found.name))
         .map(|found| ActorDescription {
             name: found.name.to_string(),
             version: found.version.as_ref().map(ToString::to_string),

@@ -7,6 +7,7 @@ mod function;
 mod guard;
 mod layout;
 mod listen;
+mod look;
 mod own;
 mod peers;
 mod watch;

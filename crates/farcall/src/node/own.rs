@@ -9,6 +9,7 @@ use super::Node;
 use super::describe::{NodeDescription, actors};
 use crate::batch::{Batch, Entry, RemoteActor};
 use crate::cluster::{self, Attend, Scatter, Spawn, Spawning, Tell};
+use crate::inspect::{NodeView, Order, OrderRefused};
 use crate::members::Linked;
 use crate::port::AnswerPort;
 
@@ -18,6 +19,22 @@ use crate::port::AnswerPort;
 pub(super) struct Describe {
     /// Only this actor.
     pub(super) actor: Option<String>,
+}
+
+/// How are you?
+#[farcall::message(result = Option<NodeView>, name = "farcall.Inspect")]
+#[derive(Debug)]
+pub(super) struct Inspect {
+    /// Events behind this number.
+    pub(super) after: u64,
+}
+
+/// Do this.
+#[farcall::message(result = Result<(), OrderRefused>, name = "farcall.Operate")]
+#[derive(Debug)]
+pub(super) struct Operate {
+    /// What.
+    pub(super) order: Order,
 }
 
 /// Answer when this name is registered: true, or false when the time is over.
@@ -57,6 +74,8 @@ impl RemoteActor for Own {
     fn entries() -> &'static [Entry<Self>] {
         const ENTRIES: &[Entry<Own>] = &[
             Entry::new::<Describe>(),
+            Entry::new::<Inspect>(),
+            Entry::new::<Operate>(),
             Entry::new::<WaitFor>(),
             Entry::new::<Attend>(),
             Entry::new::<Tell>(),
@@ -91,8 +110,40 @@ impl Handler<Describe> for Own {
             node: context.name.to_string(),
             incarnation: context.incarnation.0,
             farcall: env!("CARGO_PKG_VERSION").to_owned(),
-            actors: actors(&context.registry, actor.as_deref()),
+            actors: actors(
+                &context.registry,
+                actor.as_deref(),
+                self.linked().map(|linked| &linked.peer().name),
+            ),
         })
+    }
+}
+
+impl Handler<Inspect> for Own {
+    type Result = Option<NodeView>;
+
+    fn handle(&mut self, Inspect { after }: Inspect, _: &mut Context<Self>) -> Self::Result {
+        let registry = &self.node.0.caller.context.registry;
+        let may = self.linked().is_none_or(|linked| registry.may_inspect(&linked.peer().name));
+        may.then(|| self.node.inspect_after(after))
+    }
+}
+
+impl Handler<Operate> for Own {
+    type Result = Result<(), OrderRefused>;
+
+    fn handle(&mut self, Operate { order }: Operate, _: &mut Context<Self>) -> Self::Result {
+        let context = &self.node.0.caller.context;
+        let from = self.linked().map(|linked| linked.peer().name.clone());
+        if let Some(peer) = &from
+            && !context.registry.may_operate(peer)
+        {
+            return Err(OrderRefused::NotPermitted { peer: peer.to_string() });
+        }
+        let by = from.map_or_else(|| "this node itself".to_owned(), |peer| peer.to_string());
+        log::info!(target: "farcall", node:% = context.name, peer:% = by; "ordered to {order:?}");
+        context.logs.recent.note(log::Level::Info, "ordered", &by, format_args!("{order:?}"));
+        self.node.follow(order)
     }
 }
 

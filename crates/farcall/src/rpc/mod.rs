@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub(crate) use cast::cast as cast_message;
 pub(crate) use exchange::deadline_after;
 pub(crate) use many::abcast;
-pub(crate) use ping::ping;
+pub(crate) use ping::{ping, probe};
 
 pub use call::{Call, CallFuture};
 pub use cast::{Acked, Sent};

@@ -5,11 +5,12 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use farcall_proto::failure::NotSent;
-use farcall_proto::link::{Outcome, SubmitKind};
+use farcall_proto::link::{Arrival, Outcome, SubmitKind};
 use farcall_proto::peer::Target;
 
 use super::exchange::{Exchange, Layout, Site};
 use super::{Caller, Named};
+use crate::conn::Conn;
 use crate::registry::RESERVED;
 
 /// Asks a peer for a sign of life; connects if need be.
@@ -35,3 +36,31 @@ pub(crate) async fn ping(caller: &Arc<Caller>, target: &Target, timeout: Duratio
     })
     .await
 }
+
+/// Measures the way over one connection and back, unless that goes on already; the time is kept with the connection.
+pub(crate) async fn probe(conn: Arc<Conn>) {
+    let begun = Instant::now();
+    if !conn.is_up() || !conn.flow().begin_probe(begun) {
+        return;
+    }
+    let mut ticket = None;
+    let answered = std::future::poll_fn(|cx| {
+        let waiting = match ticket {
+            Some(ticket) => ticket,
+            None => match conn.ping(Some(begun + PROBE_TIMEOUT), cx.waker().clone()) {
+                Ok(fresh) => *ticket.insert(fresh),
+                Err(_) => return Poll::Ready(false),
+            },
+        };
+        let mut arrival = Arrival::EMPTY;
+        match conn.poll_arrival(waiting, &mut arrival, cx.waker()) {
+            true => Poll::Ready(matches!(arrival.into_outcome(), Outcome::Answered { .. })),
+            false => Poll::Pending,
+        }
+    });
+    let answered = answered.await;
+    conn.flow().end_probe(answered.then(|| begun.elapsed()));
+}
+
+/// A probe without an answer ends with its connection, or then; the next look begins another one.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(30);

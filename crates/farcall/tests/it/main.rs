@@ -22,6 +22,7 @@ mod groups;
 mod guarantees;
 mod handshake;
 mod heartbeat;
+mod inspect;
 mod k_cases;
 mod keys;
 mod local;

@@ -77,6 +77,18 @@ async fn the_nodes_own_calls_and_its_reserved_actor_are_not_limited_by_rules_for
 }
 
 #[actix::test]
+async fn each_peer_is_told_of_the_actors_that_it_may_call_and_of_no_other() {
+    let (node, peers) = guarded(rules()).await;
+    let expected: [&[&str]; 3] = [&["counter"], &["book.one", "counter"], &[]];
+    for (peer, expected) in peers.iter().zip(expected) {
+        let told = peer.describe(&target(&node)).await.unwrap().actors;
+        assert_eq!(told.iter().map(|actor| actor.name.as_str()).collect::<Vec<_>>(), expected, "{peer:?}");
+    }
+    let own = node.describe(&target(&node)).await.unwrap().actors;
+    assert_eq!(own.len(), 3, "{own:?}");
+}
+
+#[actix::test]
 async fn new_rules_hold_at_once_on_connections_that_are_up() {
     let (node, peers) = guarded(AccessList::off()).await;
     let steps: [(AccessList, [&[&str]; 3]); 4] = [
