@@ -10,7 +10,9 @@ use farcall::{Address, NodeName};
 use serde_json::Value;
 
 use crate::cert::args::Cert;
+use crate::inside::args::Inside;
 use crate::report::Report;
+use crate::top::{INTERVAL_MIN, Page};
 
 /// Look into a farcall cluster, call its actors, and make the certificates of its nodes.
 ///
@@ -44,6 +46,11 @@ Examples:
     farcall call beta@127.0.0.1 counter Add '{\"amount\":1}'
     farcall call beta@127.0.0.1 counter Total
     farcall call beta@127.0.0.1 store Put - < item.json
+
+  What goes on inside it: its connections, the actors with what waits for them, what happened lately:
+    farcall links beta@127.0.0.1
+    farcall actors beta@127.0.0.1
+    farcall events beta@127.0.0.1
 
   Which nodes are on a host, by its port mapper (theirs, or epmd):
     farcall names 127.0.0.1
@@ -173,6 +180,13 @@ pub(crate) enum Command {
     /// failed; `#` begins a comment. `help` lists what can be typed. Options of a line count instead of these.
     #[command(verbatim_doc_comment)]
     Shell(Shell),
+    /// Watch a node: its connections, actors, nodes, groups, limits and events, once a second
+    ///
+    /// It needs a terminal of 80 by 24; `--once` prints one frame for scripts, and with `--json` what one look tells.
+    /// tab changes the page, enter looks closer (in the list of nodes: at that node), s sorts, / filters, p pauses, q
+    /// quits.
+    #[command(verbatim_doc_comment)]
+    Top(Top),
     /// Make, show, check and revoke the certificates of nodes
     #[command(subcommand)]
     Cert(Cert),
@@ -195,6 +209,31 @@ pub(crate) struct Shell {
     pub(crate) node: Option<NodeName>,
     #[command(flatten)]
     pub(crate) options: Options,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Top {
+    /// The node, as name@host
+    pub(crate) node: NodeName,
+    /// Print one frame, and end
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// The page to begin with
+    #[arg(long, value_enum)]
+    pub(crate) page: Option<Page>,
+    /// Between two looks
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub(crate) interval: Duration,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = time(text)?;
+    match interval < INTERVAL_MIN {
+        true => Err(format!("at least {INTERVAL_MIN:?}")),
+        false => Ok(interval),
+    }
 }
 
 /// A command that talks to a node.
@@ -225,6 +264,8 @@ pub(crate) enum Remote {
     Names(Names),
     /// Show the messages of a node's actors: layouts, and an example of each to copy
     Describe(Describe),
+    #[command(flatten)]
+    Inside(Inside),
 }
 
 impl Remote {
@@ -237,6 +278,7 @@ impl Remote {
             Self::Ping(Ping { node, options, .. })
             | Self::Names(Names { of: NodeOrHost::Node(node), options, .. })
             | Self::Describe(Describe { node, options, .. }) => (node, options),
+            Self::Inside(inside) => inside.peer(),
             Self::Names(Names { of: NodeOrHost::Host(host), .. }) => {
                 let what = format!("{host} is a host and no node");
                 let remedy = format!("run `farcall names {host}` outside of the console");

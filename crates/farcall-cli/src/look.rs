@@ -9,6 +9,7 @@ use crate::dynamic;
 use crate::output::Output;
 use crate::report::Report;
 use crate::session::Session;
+use crate::table::Table;
 
 /// The actors, one a line.
 pub(crate) async fn names(session: &Session, output: &mut Output) -> Result<(), Report> {
@@ -19,31 +20,21 @@ pub(crate) async fn names(session: &Session, output: &mut Output) -> Result<(), 
         messages: Vec<&'a str>,
     }
     let told = session.node.describe(&session.target).await?;
-    let mut rows = vec![["NAME".to_owned(), "VERSION".to_owned(), "MESSAGES".to_owned()]];
+    let mut table = Table::new(["NAME", "VERSION", "MESSAGES"]);
     for actor in &told.actors {
         let messages: Vec<&str> = actor.messages.iter().map(|message| message.name.as_str()).collect();
         let version = actor.version.as_deref();
         if output.is_json() {
             output.document(&Name { name: &actor.name, version, messages })?;
         } else {
-            rows.push([actor.name.clone(), version.unwrap_or("-").to_owned(), messages.join(", ")]);
+            table.row([actor.name.clone(), version.unwrap_or("-").to_owned(), messages.join(", ")]);
         }
     }
-    match (output.is_json(), rows.len()) {
+    match (output.is_json(), table.is_empty()) {
         (true, _) => Ok(()),
-        (false, 1) => output.line(&format!("{} exposes no actors", told.node)),
-        (false, _) => table(&rows, output),
+        (false, true) => output.line(&format!("{} exposes no actors", told.node)),
+        (false, false) => table.print(output),
     }
-}
-
-fn table(rows: &[[String; 3]], output: &mut Output) -> Result<(), Report> {
-    let width = |pick: fn(&[String; 3]) -> &String| rows.iter().map(|row| pick(row).chars().count()).max();
-    let first = width(|[first, ..]| first).unwrap_or_default();
-    let second = width(|[_, second, _]| second).unwrap_or_default();
-    for [name, version, messages] in rows {
-        output.line(&format!("{name:first$}  {version:second$}  {messages}"))?;
-    }
-    Ok(())
 }
 
 /// The node, or one of its actors, with the layout of every message and an example of it.

@@ -6,12 +6,14 @@
 //!      ── session  a node without a listener, and the node it talks to
 //!      ── identity who the command is to that node
 //!      ── call  look  ping     the commands that talk to it
+//!      ── inside       what a node tells of itself, and what it is ordered to do
 //!      ── hosts        which nodes are on a host
 //!      ── health       is the node well that is configured here
+//!      ── top          a live view of a node
 //!      ── shell  line  commands from lines
 //!      ── dynamic  JSON to messages and back, through the layouts that `describe` tells
 //!      ── cert     certificates: needs no node and no cookie
-//!      ── output  report       what a person or a program gets to read
+//!      ── table  output  report       what a person or a program gets to read
 //! ```
 
 mod args;
@@ -21,6 +23,7 @@ mod dynamic;
 mod health;
 mod hosts;
 mod identity;
+mod inside;
 mod line;
 mod look;
 mod output;
@@ -28,12 +31,15 @@ mod ping;
 mod report;
 mod session;
 mod shell;
+mod table;
+mod top;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::args::{Args, Command, Names, NodeOrHost, Remote};
+use crate::inside::args::Inside;
 use crate::output::Output;
 use crate::report::Report;
 use crate::session::Session;
@@ -51,6 +57,7 @@ fn main() -> ExitCode {
             health::find(asked).and_then(|found| system(health::check(found, asked.wait, &mut output)))
         }
         Command::Shell(args) => return ExitCode::from(system(shell::shell(args, &mut output))),
+        Command::Top(top) => system(top::top(top, &mut output)),
         Command::Cert(cert) => cert::run(cert, &mut output),
     };
     output.end(ended)
@@ -72,6 +79,7 @@ enum Ready<'a> {
     Ping(&'a args::Ping),
     Names,
     Describe(&'a args::Describe),
+    Inside(&'a Inside),
 }
 
 impl Remote {
@@ -83,6 +91,7 @@ impl Remote {
             Self::Ping(ping) => Ready::Ping(ping),
             Self::Names(_) => Ready::Names,
             Self::Describe(describe) => Ready::Describe(describe),
+            Self::Inside(inside) => Ready::Inside(inside),
         })
     }
 }
@@ -103,6 +112,7 @@ async fn perform(session: &Session, command: Ready<'_>, output: &mut Output) -> 
         Ready::Ping(ping) => ping::ping(session, ping, output).await,
         Ready::Names => look::names(session, output).await,
         Ready::Describe(describe) => look::describe(session, describe.actor.as_deref(), output).await,
+        Ready::Inside(inside) => inside::run(session, inside, output).await,
     }
 }
 

@@ -39,6 +39,12 @@ impl Output {
         if self.json { self.document(&text) } else { self.line(text) }
     }
 
+    /// Text that a program reads as it is, with `--json` or without.
+    pub(crate) fn raw(&mut self, text: &str) -> Result<(), Report> {
+        let written = self.out.write_all(text.as_bytes());
+        self.after(written)
+    }
+
     /// Whether nobody reads on.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed

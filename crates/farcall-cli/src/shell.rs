@@ -23,13 +23,21 @@ cast [NODE] ACTOR MESSAGE [JSON]      send one way
 ping [NODE]                           measure the way to a node and back
 names [NODE]                          list the actors of a node
 describe [NODE] [ACTOR]               show the messages of its actors
+nodes, links, actors [NODE]           list its nodes, connections, actors
+groups, services [NODE]               list the groups and services it knows of
+limits, events, metrics [NODE]        list its counters and limits, what happened lately
+log [NODE] LEVEL [MODULE]             change what it logs
+drain [NODE]                          have it shut down in good order
 help [COMMAND]                        this, or all that a command takes
 exit                                  end the console
 
 Without NODE it is the node that the console was opened on. JSON stands last and needs no quotes around it. Options follow
 as on the command line, and count for their line: call counter Total --raw. Lines that begin with # are comments.";
 
-const COMMANDS: [&str; 5] = ["call", "cast", "ping", "names", "describe"];
+const COMMANDS: [&str; 15] = [
+    "call", "cast", "ping", "names", "describe", "nodes", "links", "actors", "groups", "services", "limits",
+    "events", "metrics", "log", "drain",
+];
 
 /// More than the largest message as JSON by default; what is larger comes from a file, with `farcall call`.
 const LINE_BYTES_MAX: usize = 64 << 20;

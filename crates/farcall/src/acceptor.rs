@@ -234,7 +234,15 @@ pub(crate) fn accept(arrived: Arrived, context: &Arc<Context>, acceptors: &Arc<A
             let spin = context.config.idle_spin;
             let pump = |dispatch| Pump::new(wire, dispatch, rest, Some(pulse)).spinning(spin);
             port.flow().begin(Up { since: now, at: Some((from, driver)) });
-            context.logs.recent.note(log::Level::Info, "accepted", &member.name, format_args!("from {from}"));
+            // Commands come and go; what they say of themselves would push out what matters.
+            if !member.hidden {
+                context.logs.recent.note(
+                    log::Level::Info,
+                    "accepted",
+                    &member.name,
+                    format_args!("from {driver}://{from}"),
+                );
+            }
             let seat = Seat::take(&acceptors, &context, port, incarnation, own);
             seat.counts_for(member);
             drop(arriving);
@@ -300,7 +308,8 @@ where
             "closed an inbound connection: {cause}"
         );
     } else {
-        if from.is_some() {
+        let is_seen = seat.port.linked().is_some_and(|linked| !linked.peer().hidden);
+        if is_seen {
             let text = format_args!("inbound connection ended: {cause}");
             context.logs.recent.note(log::Level::Info, cause.reason(), peer, text);
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use env_filter::Filter;
-use log::{LevelFilter, Log, Metadata, Record, SetLoggerError};
+use log::{LevelFilter, Log, Metadata, Record};
 use parking_lot::RwLock;
 
 /// Decides what a program logs, and can be told to change its mind: by the program, or by an operator
@@ -35,9 +35,16 @@ struct Rules {
     filter: Filter,
 }
 
-/// Why a level was not changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// Why the log is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LogSwitchError {
+    /// It is no filter.
+    #[error("{0:?} is no filter like warn,farcall=debug")]
+    NoFilter(String),
+    /// The process has a log already.
+    #[error("this process has a log already")]
+    Taken,
     /// It is no path of a module.
     #[error("that is no path of a module: 255 bytes at most, without = , / and spaces")]
     NoModule,
@@ -59,18 +66,18 @@ impl LogSwitch {
     /// Makes it the log of this process. `filter` is written as in `RUST_LOG`.
     ///
     /// # Errors
-    /// The process has a log already.
-    pub fn install(writer: impl Log + 'static, filter: &str) -> Result<Self, SetLoggerError> {
-        let switch = Self::new(writer, filter);
-        log::set_boxed_logger(Box::new(switch.clone()))?;
+    /// [`LogSwitchError`]: the filter makes no sense, or the process has a log already.
+    pub fn install(writer: impl Log + 'static, filter: &str) -> Result<Self, LogSwitchError> {
+        let switch = Self::new(writer, filter)?;
+        log::set_boxed_logger(Box::new(switch.clone())).map_err(|_| LogSwitchError::Taken)?;
         log::set_max_level(switch.0.rules.read().filter.filter());
         Ok(switch)
     }
 
-    fn new(writer: impl Log + 'static, filter: &str) -> Self {
+    fn new(writer: impl Log + 'static, filter: &str) -> Result<Self, LogSwitchError> {
         let first = filter.to_owned();
-        let rules = Rules { filter: filter_of(&first, &[]), first, since: Vec::new() };
-        Self(Arc::new(Inner { writer: Box::new(writer), rules: RwLock::new(rules) }))
+        let rules = Rules { filter: filter_of(&first, &[])?, first, since: Vec::new() };
+        Ok(Self(Arc::new(Inner { writer: Box::new(writer), rules: RwLock::new(rules) })))
     }
 
     /// Logs a module and those in it at this level from now on; all of them if it is empty.
@@ -90,19 +97,19 @@ impl LogSwitch {
             rules.since.remove(known);
         }
         rules.since.push((module.to_owned(), level));
-        rules.filter = filter_of(&rules.first, &rules.since);
+        rules.filter = filter_of(&rules.first, &rules.since)?;
         log::set_max_level(rules.filter.filter());
         Ok(())
     }
 }
 
-fn filter_of(first: &str, since: &[(String, LevelFilter)]) -> Filter {
+fn filter_of(first: &str, since: &[(String, LevelFilter)]) -> Result<Filter, LogSwitchError> {
     let mut builder = env_filter::Builder::new();
-    builder.parse(first);
+    builder.try_parse(first).map_err(|_| LogSwitchError::NoFilter(first.to_owned()))?;
     for (module, level) in since {
         builder.filter(Some(module.as_str()).filter(|module| !module.is_empty()), *level);
     }
-    builder.build()
+    Ok(builder.build())
 }
 
 impl Log for LogSwitch {
@@ -139,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_latest_word_on_a_module_counts_and_the_others_stay() {
-        let switch = LogSwitch::new(Nowhere, "warn,farcall=info");
+        let switch = LogSwitch::new(Nowhere, "warn,farcall=info").unwrap();
         let enabled =
             |target, level| switch.enabled(&Metadata::builder().target(target).level(level).build());
         assert!(enabled("farcall::conn", Level::Info) && !enabled("farcall", Level::Debug));
@@ -154,7 +161,9 @@ mod tests {
 
     #[test]
     fn what_is_no_module_and_what_is_too_much_is_refused() {
-        let switch = LogSwitch::new(Nowhere, "");
+        let switch = LogSwitch::new(Nowhere, "").unwrap();
+        let nonsense = LogSwitch::new(Nowhere, "a=b=c").map(drop);
+        assert_eq!(nonsense, Err(LogSwitchError::NoFilter("a=b=c".to_owned())));
         assert_eq!(switch.set("a=b", LevelFilter::Off), Err(LogSwitchError::NoModule));
         for n in 0..LogSwitch::MODULES_MAX {
             switch.set(&format!("m{n}"), LevelFilter::Info).unwrap();

@@ -10,6 +10,7 @@ mod errors;
 mod fixture;
 mod health;
 mod hosts;
+mod inside;
 mod looks;
 mod over_tls;
 mod procedures;

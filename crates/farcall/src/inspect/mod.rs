@@ -12,6 +12,8 @@ pub use operate::{Order, OrderRefused};
 pub use prometheus::{ACTORS_MAX, LINKS_MAX, prometheus};
 pub use rates::{ActorRate, LinkRate, Rates};
 
+pub use farcall_proto::cluster::services::SCOPE as SERVICES;
+
 use std::time::Duration;
 
 /// A node at one moment.
@@ -42,7 +44,7 @@ pub struct NodeView {
     pub links: Vec<LinkView>,
     /// Its registered actors, by name.
     pub actors: Vec<ActorView>,
-    /// Groups with a member here or on a peer; services are those of the scope `services`.
+    /// Groups with a member here or on a peer; services are those of the scope [`SERVICES`].
     pub groups: Vec<GroupView>,
     /// What happened lately, the oldest first.
     pub events: Vec<EventView>,
