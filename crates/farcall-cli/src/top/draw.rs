@@ -83,7 +83,6 @@ fn figures(state: &State) -> Line<'static> {
     let parts = [
         ("out", value(view, "clients_up"), false),
         ("in", value(view, "acceptors"), false),
-        ("names", value(view, "names"), false),
         ("refused", value(view, "refused"), true),
         ("lost", value(view, "clients_lost"), true),
         ("dials failed", value(view, "dials_failed"), true),

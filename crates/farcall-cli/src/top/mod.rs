@@ -90,3 +90,6 @@ const ROWS_MAX: u16 = 5000;
 
 /// Nobody sees more than this, and no node is asked more often.
 pub(crate) const INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;
