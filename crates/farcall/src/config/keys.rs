@@ -95,6 +95,7 @@ const KEYS: &[KeyDoc] = &[
     key("mapper.use", Text, "off", "auto registers the node at the port mapper of its host, epmd or a farcall node's, serves one if there is none, and asks mappers for ports"),
     key("mapper.port", Number, "4369", "the port of mappers, the same on all hosts"),
     key("mapper.listen", Text, "127.0.0.1", "the IP addresses on which this node listens when it serves the mapper"),
+    key("metrics_listen", Text, "off", "where Prometheus may read what this node counts, as 127.0.0.1:9464: without encryption and without a password"),
     key("services.rules", List, "unset", "each PATTERN -> SERVICE ...: nodes whose names match are connected to, and used for these services; the first that matches counts"),
     key("services.hosts", List, "unset", "hosts whose port mappers are asked which nodes there are, beside what discovery lists"),
     key("services.hosts_file", Text, "unset", "a file of hosts, one in each line, read again"),

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -89,6 +90,9 @@ pub struct Config {
     pub ports: Option<PortRange>,
     /// Whether nodes of one host are found by name, whatever their ports.
     pub mapper: MapperConfig,
+    /// Where Prometheus may read what this node counts, at `/metrics`: without encryption and without a password.
+    #[serde(deserialize_with = "tcp::address_or_off")]
+    pub metrics_listen: Option<SocketAddr>,
     /// Which nodes are looked for, and for which services.
     pub services: ServicesConfig,
     /// Which registered actors peers may reach, and who may.
@@ -213,6 +217,7 @@ impl Default for Config {
             nodes: BTreeMap::new(),
             discovery_file: None,
             ports: None,
+            metrics_listen: None,
             mapper: MapperConfig::default(),
             services: ServicesConfig::default(),
             access: AccessList::off(),

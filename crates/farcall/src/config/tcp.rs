@@ -153,6 +153,18 @@ fn parse_socket(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+/// For `deserialize_with`: one IP address with its port, or `off`.
+pub(super) fn address_or_off<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "off" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| {
+            D::Error::custom(format!("{text:?} is no address: write IP:port, as 127.0.0.1:9464, or off"))
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

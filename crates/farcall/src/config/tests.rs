@@ -65,6 +65,7 @@ fn sample(key: &KeyDoc) -> (String, &'static str) {
         ("strangers.sources_max", _) => "7777",
         ("strangers.frame_bytes_max", _) => "3KiB",
         ("strangers.bytes_max" | "strangers.tls_bytes_max", _) => "17KiB",
+        ("metrics_listen", _) => "127.0.0.1:9464",
         ("tcp.keepalive_count", _) => "7",
         ("write_stall_timeout" | "backoff_max", _) => "7m",
         ("mailbox_bytes_max" | "unsent_bytes_max" | "acceptor_bytes_max" | "reassembly_bytes_max", _) => {
@@ -287,6 +288,7 @@ fn a_value_of_the_wrong_kind_is_named_with_its_key_and_its_source() {
         ("nodes = [\"b@x\"]", "nodes", "expected a map"),
         ("nodes = { \"b@x\" = \"h\" }", "nodes", "no port"),
         ("nodes = { \"b\" = \"h:1\" }", "nodes", "no host"),
+        ("metrics_listen = \"localhost:9\"", "metrics_listen", "write IP:port"),
         ("access.allow = \"math\"", "access.allow", "expected a sequence"),
         ("access.allow = [\"\"]", "access.allow", "1 to 255"),
         ("access.peers = [\"a@x\"]", "access.peers", "expected a map"),

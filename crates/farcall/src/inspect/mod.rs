@@ -4,12 +4,17 @@
 //! [`Node::inspect_node`](crate::Node::inspect_node) of a peer. Counts go on from the start of a node, a link or a
 //! registration; a rate is the difference of two looks, see [`Rates`].
 
+mod exporter;
 mod operate;
 mod prometheus;
+mod publish;
 mod rates;
 
+pub use exporter::serve_metrics;
 pub use operate::{Order, OrderRefused};
 pub use prometheus::{ACTORS_MAX, LINKS_MAX, prometheus};
+pub(crate) use publish::Publisher;
+pub use publish::SERIES_MAX;
 pub use rates::{ActorRate, LinkRate, Rates};
 
 pub use farcall_proto::cluster::services::SCOPE as SERVICES;

@@ -10,6 +10,7 @@ use farcall_proto::link::handshake::{Cookie, Keyring};
 use farcall_proto::peer::{NameError, NodeName};
 use parking_lot::Mutex;
 
+use super::exporter::Exporter;
 use super::listen::{Opened, listen};
 use super::own::Own;
 use super::{Inner, Node, watch};
@@ -84,6 +85,14 @@ pub enum StartError {
     Listen {
         /// The address.
         address: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The page for Prometheus cannot be served there.
+    #[error("cannot serve metrics on {address}: {error}; set metrics_listen to another address, or off")]
+    MetricsListen {
+        /// The address.
+        address: SocketAddr,
         /// What the system said.
         error: io::Error,
     },
@@ -287,6 +296,16 @@ impl NodeBuilder {
         // Whoever comes in finds the node whole.
         let unstarted = Unstarted(Some(assemble(&context, acceptors.clone())?));
         let opened = listen(&context, &acceptors).await?;
+        let exporter = match (context.config.metrics_listen, &unstarted.0) {
+            (Some(address), Some(node)) => match Exporter::start(node, address).await {
+                Ok(exporter) => Some(exporter),
+                Err(error) => {
+                    opened.close().await;
+                    return Err(StartError::MetricsListen { address, error });
+                }
+            },
+            _ => None,
+        };
         let portmap = match register(&context, &opened).await {
             Ok(portmap) => portmap,
             Err(error) => {
@@ -298,6 +317,7 @@ impl NodeBuilder {
         let node = unstarted.started()?;
         *node.0.listeners.lock() = opened.keep();
         *node.0.portmap.lock() = portmap;
+        *node.0.exporter.lock() = exporter;
         if !context.config.services.rules.is_empty() {
             node.services();
         }
@@ -315,8 +335,15 @@ fn assemble(context: &Arc<Context>, acceptors: Arc<Acceptors>) -> Result<Node, S
     let weak: std::sync::Weak<Caller> = Arc::downgrade(&caller);
     context.set_binding(weak);
     let cluster = Cluster::new(caller.clone(), actix_rt::Arbiter::current());
-    let (services, listeners, portmap) = (OnceLock::new(), Mutex::default(), Mutex::default());
-    let node = Node(Arc::new(Inner { caller, cluster, services, acceptors, listeners, portmap }));
+    let node = Node(Arc::new(Inner {
+        caller,
+        cluster,
+        services: OnceLock::new(),
+        acceptors,
+        listeners: Mutex::default(),
+        portmap: Mutex::default(),
+        exporter: Mutex::default(),
+    }));
     let own = Own::new(node.clone()).start();
     let messages = Own::entries().iter().map(crate::batch::Entry::info).collect();
     context.registry.insert(RESERVED, messages, own.recipient())?;

@@ -54,6 +54,7 @@ impl Node {
         self.0.acceptors.stop(None);
         self.gone(listeners).await;
         context.registry.clear();
+        drop(self.0.exporter.lock().take());
         log::info!(target: "farcall", node:% = context.name, finished = finished; "stopped");
         finished
     }

@@ -17,11 +17,14 @@ use crate::error::CallError;
 use crate::flow::{Flow, Load};
 use crate::inspect::{
     ActorView, Bucket, EventView, GroupView, LimitView, LinkState, LinkView, MemberView, MetricView,
-    NodeState, NodeView, Order, OrderRefused, Times, TroubleView,
+    NodeState, NodeView, Order, OrderRefused, Publisher, Times, TroubleView,
 };
 use crate::log_switch::LogSwitch;
 use crate::metrics::MetricKind;
 use crate::registry::{RESERVED, Registration};
+
+/// Nobody needs numbers more often.
+const PUBLISH_MIN: Duration = Duration::from_millis(100);
 
 /// So many entries of each list are told; a view stays far below the largest message.
 const LISTED_MAX: usize = 4096;
@@ -103,6 +106,24 @@ impl Node {
         order: Order,
     ) -> Result<Result<(), OrderRefused>, CallError> {
         self.call(target, RESERVED, Operate { order }).await
+    }
+
+    /// Hands what [`Node::inspect`] tells to the `metrics` facade, at once and then every so often, until the node has
+    /// shut down; at least 100 ms lie in between. To be called on an arbiter.
+    ///
+    /// Requests pay nothing for it: they are counted anyway. Names and labels are those of
+    /// [`prometheus`](crate::inspect::prometheus); a histogram is handed over as its buckets (`_bucket` with `le`).
+    pub fn publish_metrics(&self, every: Duration) {
+        let node = self.clone();
+        actix_rt::spawn(async move {
+            let mut publisher = Publisher::default();
+            let mut ticker = tokio::time::interval(every.max(PUBLISH_MIN));
+            ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            while node.0.caller.context.registry.contains(RESERVED) {
+                ticker.tick().await;
+                publisher.publish(&node.inspect_after(u64::MAX));
+            }
+        });
     }
 
     /// Follows an order here.

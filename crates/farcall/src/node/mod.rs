@@ -3,6 +3,7 @@
 mod builder;
 mod describe;
 mod ending;
+mod exporter;
 mod function;
 mod guard;
 mod layout;
@@ -27,6 +28,7 @@ use parking_lot::Mutex;
 
 pub use builder::{NodeBuilder, StartError};
 pub use describe::{ActorDescription, MessageDescription, NodeDescription};
+use exporter::Exporter;
 pub use guard::NameGuard;
 pub use layout::Layout;
 
@@ -66,6 +68,8 @@ struct Inner {
     listeners: Mutex<Vec<Listening>>,
     /// The name in the port mapper of this host, if that is used.
     portmap: Mutex<Option<PortMap>>,
+    /// Where Prometheus reads, if it may.
+    exporter: Mutex<Option<Exporter>>,
 }
 
 impl std::fmt::Debug for Node {
@@ -110,6 +114,11 @@ impl Node {
         let listeners = self.0.listeners.lock();
         let of_driver = listeners.iter().filter(|listening| listening.driver == driver);
         of_driver.map(|listening| listening.address).collect()
+    }
+
+    /// Where Prometheus can read what this node counts, with its real port (`metrics_listen`).
+    pub fn metrics_on(&self) -> Option<SocketAddr> {
+        self.0.exporter.lock().as_ref().map(|exporter| exporter.address)
     }
 
     // ----- names -----

@@ -239,3 +239,34 @@ async fn a_silent_peer_misses_ticks_before_it_counts_as_gone() {
     .await;
     assert!(most >= 2 && begun.elapsed() >= Duration::from_millis(500), "{most} ticks");
 }
+
+/// What is answered to this, and then nothing.
+async fn http(at: std::net::SocketAddr, request: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(at).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[actix::test]
+async fn prometheus_reads_what_a_node_counts_until_that_has_shut_down() {
+    let node =
+        builder("beta").configure(|config| config.metrics_listen = Some(any_port())).start().await.unwrap();
+    node.register("counter", Counter::default().start()).unwrap().keep();
+    node.call(&target(&node), "counter", Total).await.unwrap();
+    let at = node.metrics_on().unwrap();
+    let answer = http(at, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("version=0.0.4"), "{answer}");
+    let counted = "farcall_actor_handled_total{node=\"beta@127.0.0.1\",actor=\"counter\"} 1\n";
+    assert!(answer.contains(counted), "{answer}");
+    assert!(http(at, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.starts_with("HTTP/1.1 404 "));
+    assert!(http(at, "POST /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.starts_with("HTTP/1.1 405 "));
+    assert!(http(at, "\u{16}\u{3}\u{1} nonsense\r\n\r\n").await.starts_with("HTTP/1.1 400 "));
+    let taken =
+        named("gamma@127.0.0.1").configure(move |config| config.metrics_listen = Some(at)).start().await;
+    assert!(taken.unwrap_err().to_string().contains("metrics_listen"));
+    assert!(node.shutdown().await);
+    eventually("it is closed", || std::net::TcpStream::connect(at).is_err()).await;
+}
