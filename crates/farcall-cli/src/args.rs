@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Read;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -187,6 +188,12 @@ pub(crate) enum Command {
     /// quits.
     #[command(verbatim_doc_comment)]
     Top(Top),
+    /// Watch a node, and those that it leads to, in a browser
+    ///
+    /// It serves one page, on this machine only unless --listen says otherwise, which needs nothing from elsewhere. It
+    /// is read-only; with --write messages can be sent from it.
+    #[command(verbatim_doc_comment)]
+    Web(Web),
     /// Make, show, check and revoke the certificates of nodes
     #[command(subcommand)]
     Cert(Cert),
@@ -224,6 +231,20 @@ pub(crate) struct Top {
     /// Between two looks
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub(crate) interval: Duration,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Web {
+    /// The node to begin with, as name@host
+    pub(crate) node: NodeName,
+    /// Where browsers connect to; without encryption and without a password
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9465")]
+    pub(crate) listen: SocketAddr,
+    /// Let messages be sent from the page
+    #[arg(long)]
+    pub(crate) write: bool,
     #[command(flatten)]
     pub(crate) options: Options,
 }

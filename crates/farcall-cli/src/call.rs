@@ -94,16 +94,16 @@ pub(crate) async fn cast(
     }
 }
 
-fn raw_call<'a>(session: &'a Session, message: &'a Message) -> RawCall<'a> {
+pub(crate) fn raw_call<'a>(session: &'a Session, message: &'a Message) -> RawCall<'a> {
     session.node.raw(&session.target, (message.actor.as_str(), message.require_version.as_str()))
 }
 
-fn raw_message<'a>(known: &'a MessageDescription, payload: &'a [u8]) -> RawMessage<'a> {
+pub(crate) fn raw_message<'a>(known: &'a MessageDescription, payload: &'a [u8]) -> RawMessage<'a> {
     RawMessage { name: &known.name, version: known.version, fingerprint: known.fingerprint, payload }
 }
 
 /// What the node tells about the message.
-async fn describe(session: &Session, message: &Message) -> Result<MessageDescription, Report> {
+pub(crate) async fn describe(session: &Session, message: &Message) -> Result<MessageDescription, Report> {
     let Message { node, actor: name, message: wanted, .. } = message;
     let told = session.node.describe_actor(&session.target, name).await?;
     let Some(actor) = told.actors.into_iter().find(|actor| actor.name == *name) else {
@@ -142,7 +142,11 @@ fn list(names: &[String]) -> String {
     }
 }
 
-fn encode(message: &Message, known: &MessageDescription, json: Option<&Value>) -> Result<Vec<u8>, Report> {
+pub(crate) fn encode(
+    message: &Message,
+    known: &MessageDescription,
+    json: Option<&Value>,
+) -> Result<Vec<u8>, Report> {
     let nothing = nothing(&known.request);
     dynamic::encode(&known.request, json.unwrap_or(&nothing)).map_err(|problem| {
         let Message { node, actor, message, .. } = message;
@@ -180,7 +184,7 @@ pub(crate) fn word(text: &str) -> String {
 }
 
 /// An answer that nobody could read is better not asked for: asking runs something.
-fn readable(known: &MessageDescription) -> Result<(), Report> {
+pub(crate) fn readable(known: &MessageDescription) -> Result<(), Report> {
     let Some(opaque) = dynamic::opaque(&known.result) else { return Ok(()) };
     let what = format!("the answer to {} holds {opaque}, whose layout is not described", known.name);
     let remedy = "use --raw to run it and get the bytes of the answer, or cast it";

@@ -100,7 +100,7 @@ fn show(
 
 /// A node's description for programs.
 #[derive(Serialize)]
-struct Described<'a> {
+pub(crate) struct Described<'a> {
     node: &'a str,
     /// Hexadecimal: many JSON tools cannot hold 64 bits.
     incarnation: String,

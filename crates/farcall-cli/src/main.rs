@@ -9,7 +9,7 @@
 //!      ── inside       what a node tells of itself, and what it is ordered to do
 //!      ── hosts        which nodes are on a host
 //!      ── health       is the node well that is configured here
-//!      ── top          a live view of a node
+//!      ── top  web     a live view of a node, in a terminal and in a browser
 //!      ── shell  line  commands from lines
 //!      ── dynamic  JSON to messages and back, through the layouts that `describe` tells
 //!      ── cert     certificates: needs no node and no cookie
@@ -33,6 +33,7 @@ mod session;
 mod shell;
 mod table;
 mod top;
+mod web;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         }
         Command::Shell(args) => return ExitCode::from(system(shell::shell(args, &mut output))),
         Command::Top(top) => system(top::top(top, &mut output)),
+        Command::Web(web) => system(web::web(web, &mut output)),
         Command::Cert(cert) => cert::run(cert, &mut output),
     };
     output.end(ended)

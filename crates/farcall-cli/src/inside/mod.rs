@@ -6,6 +6,7 @@ pub(crate) mod words;
 
 use farcall::cluster::DEFAULT_SCOPE;
 use farcall::inspect::{GroupView, LinkState, LinkView, NodeView, Order, OrderRefused, SERVICES};
+use farcall::{Address, NodeName};
 use serde::Serialize;
 
 use self::args::{Inside, Log};
@@ -130,6 +131,12 @@ pub(crate) fn way(link: &LinkView) -> String {
         (true, 0) => "out".to_owned(),
         (true, lane) => format!("out {lane}"),
     }
+}
+
+/// Where a node is, if the one that was looked at asks it.
+pub(crate) fn place_of(view: &NodeView, node: &NodeName) -> Option<Address> {
+    let mut asked = view.links.iter().filter(|link| link.outgoing && link.peer == node.as_str());
+    asked.find_map(|link| link.at.parse().ok())
 }
 
 fn actors(view: &NodeView, output: &mut Output) -> Result<(), Report> {

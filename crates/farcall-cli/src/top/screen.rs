@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::state::{Ask, State};
 use super::{draw, look};
 use crate::args::{Options, Top};
+use crate::inside::place_of;
 use crate::report::Report;
 use crate::session::Session;
 
@@ -55,7 +56,7 @@ async fn show(mut terminal: DefaultTerminal, session: &mut Session, args: &Top) 
         match asked {
             Some(Ask::Quit) => break,
             Some(Ask::Node(node)) => {
-                let opened = open(&node, &args.options).await;
+                let opened = open(&node, &state, &args.options).await;
                 state.turn_to(&node);
                 match opened {
                     Ok(opened) => {
@@ -114,11 +115,12 @@ fn took(state: &mut State, seen: Result<NodeView, Report>, session: &Session) {
     }
 }
 
-/// A node that was chosen from the list: where it is, its name or the configuration says.
-async fn open(node: &str, options: &Options) -> Result<Session, Report> {
+/// A node that was chosen from the list: where it is, the node knows that asks it, or its name or the configuration says.
+async fn open(node: &str, state: &State, options: &Options) -> Result<Session, Report> {
     let name: NodeName =
         node.parse().map_err(|error| Report::here("usage", format!("{node}: {error}"), ""))?;
-    Session::open(&Options { at: None, name: None, ..options.clone() }, &name).await
+    let at = state.seen.as_ref().and_then(|(view, _)| place_of(view, &name));
+    Session::open(&Options { at, ..options.clone() }, &name).await
 }
 
 /// Keys, from a thread of their own; nothing where the terminal was resized. It ends when nobody listens.

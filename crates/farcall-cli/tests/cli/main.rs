@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a test fails the test")]
 
 mod answers;
+mod browser;
 mod certs;
 mod checks;
 mod errors;
@@ -16,3 +17,4 @@ mod over_tls;
 mod procedures;
 mod settings;
 mod shell;
+mod web;
