@@ -13,7 +13,7 @@ define say
 @printf '\n==> %s\n' $(1)
 endef
 
-.PHONY: help check fmt-check clippy docs tests doctests test demo doc bench bench-check peers-check gates gates-accept supply fuzz image cluster cluster-shell cluster-down integration soak clean
+.PHONY: help check fmt-check clippy docs tests doctests test demo doc bench bench-check peers-check gates gates-accept supply fuzz image cluster cluster-shell cluster-down shell-master shell-slave integration soak clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -132,6 +132,14 @@ cluster-shell: ## the console on the first node of that cluster (NODE=1)
 
 cluster-down: ## removes that cluster, whatever state it is in
 	@$(HARNESS) down
+
+# Each in a terminal of its own; the cookie is that of your nodes, made if there is none.
+CONSOLE = $(CARGO) run --quiet -p farcall-cli -- shell --listen --name
+shell-master: ## a console that is a node; another terminal has `make shell-slave`: call slave@127.0.0.1:5392 console Echo {"text": "hi"}
+	@$(CONSOLE) master@127.0.0.1:5391
+
+shell-slave: ## the other one: call master@127.0.0.1:5391 console Say {"text": "hello"}
+	@$(CONSOLE) slave@127.0.0.1:5392
 
 # LOCAL=1: as processes, without Docker. ONLY=kill,unplug: some of them; SHORT=1: those of CI.
 LOCAL ?=

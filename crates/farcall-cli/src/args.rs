@@ -1,5 +1,7 @@
 //! What can be asked for on the command line.
 
+mod many;
+
 use std::ffi::OsString;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -10,6 +12,7 @@ use clap::{Parser, Subcommand};
 use farcall::{Address, NodeName};
 use serde_json::Value;
 
+pub(crate) use self::many::{Many, Monitor};
 use crate::cert::args::Cert;
 use crate::inside::args::Inside;
 use crate::report::Report;
@@ -194,6 +197,23 @@ pub(crate) enum Command {
     /// is read-only; with --write messages can be sent from it.
     #[command(verbatim_doc_comment)]
     Web(Web),
+    /// Print what a shell needs to complete this command
+    ///
+    /// bash: farcall completions bash > ~/.local/share/bash-completion/completions/farcall
+    #[command(verbatim_doc_comment)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages of this command and all its subcommands
+    ///
+    /// Read them with: farcall man --out /tmp/man && man /tmp/man/farcall.1
+    #[command(verbatim_doc_comment)]
+    Man {
+        /// The folder to write them to; without it the page of the command itself is printed
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Make, show, check and revoke the certificates of nodes
     #[command(subcommand)]
     Cert(Cert),
@@ -214,6 +234,11 @@ pub(crate) struct Health {
 pub(crate) struct Shell {
     /// The node of lines that name none, as name@host
     pub(crate) node: Option<NodeName>,
+    /// Be a node that others see and may call, with an actor named console; needs --name
+    ///
+    /// Without an address it listens at the host and port of its name.
+    #[arg(long, value_name = "IP:PORT", num_args = 0..=1, requires = "name", verbatim_doc_comment)]
+    pub(crate) listen: Option<Option<SocketAddr>>,
     #[command(flatten)]
     pub(crate) options: Options,
 }
@@ -272,6 +297,22 @@ pub(crate) enum Remote {
     /// the node and learns nothing about what becomes of it there.
     #[command(verbatim_doc_comment)]
     Cast(Cast),
+    /// Call an actor on many nodes at once, and list their answers in the order asked
+    ///
+    /// The exit code is that of the first node that gave no answer.
+    #[command(verbatim_doc_comment)]
+    Multicall(Many),
+    /// Send one way to an actor on many nodes, without waiting
+    Abcast(Many),
+    /// Send one way to an actor on many nodes, and list whose mailbox has it
+    Sbcast(Many),
+    /// Call an actor that answers with many items, and print them as they come, one a line
+    Stream(Call),
+    /// Wait until an actor is gone, and say why
+    ///
+    /// It resolves at once if there is no such actor. Ctrl-C ends it.
+    #[command(verbatim_doc_comment)]
+    Monitor(Monitor),
     /// Measure the way to a node and back
     ///
     /// The answer comes from the node's connection, not from an actor. The time to connect is told apart.
@@ -299,6 +340,9 @@ impl Remote {
             Self::Ping(Ping { node, options, .. })
             | Self::Names(Names { of: NodeOrHost::Node(node), options, .. })
             | Self::Describe(Describe { node, options, .. }) => (node, options),
+            Self::Stream(Call { message, options, .. }) => (&message.node, options),
+            Self::Monitor(Monitor { node, options, .. }) => (node, options),
+            Self::Multicall(many) | Self::Abcast(many) | Self::Sbcast(many) => (many.first()?, &many.options),
             Self::Inside(inside) => inside.peer(),
             Self::Names(Names { of: NodeOrHost::Host(host), .. }) => {
                 let what = format!("{host} is a host and no node");
@@ -335,7 +379,7 @@ pub(crate) struct Cast {
 }
 
 /// A message, and whom it is for.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Message {
     /// The node, as name@host
     pub(crate) node: NodeName,
@@ -437,7 +481,7 @@ impl Message {
 }
 
 /// A time as it is written in a configuration: `500ms`, `5s`.
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     const UNITS: [(&str, u64); 5] =
         [("us", 1), ("ms", 1000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000)];
     const MICROS_MAX: u64 = 24 * 3_600_000_000;

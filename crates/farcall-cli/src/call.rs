@@ -23,6 +23,32 @@ pub(crate) async fn call(
     output: &mut Output,
 ) -> Result<(), Report> {
     let known = describe(session, &call.message).await?;
+    answered(session, call, known, json, output).await
+}
+
+/// As [`call`], of a message that is answered by many items.
+pub(crate) async fn stream(
+    session: &Session,
+    call: &Call,
+    json: Option<&Value>,
+    output: &mut Output,
+) -> Result<(), Report> {
+    let known = describe(session, &call.message).await?;
+    if !known.stream {
+        let Message { node, actor, message, .. } = &call.message;
+        let what = format!("{message} is answered by one value, and by no stream");
+        return Err(Report::rejected("no_stream", what, format!("farcall call {node} {actor} {message}")));
+    }
+    answered(session, call, known, json, output).await
+}
+
+async fn answered(
+    session: &Session,
+    call: &Call,
+    known: MessageDescription,
+    json: Option<&Value>,
+    output: &mut Output,
+) -> Result<(), Report> {
     let payload = encode(&call.message, &known, json)?;
     if !call.raw {
         readable(&known)?;
@@ -31,13 +57,13 @@ pub(crate) async fn call(
     let layout: Option<&OwnedNamedType> = if call.raw { None } else { Some(&known.result) };
     if known.stream {
         let items = target.stream(message, session.left()).await?;
-        return stream(items, layout, call.take, output).await;
+        return show_items(items, layout, call.take, output).await;
     }
     let answer = target.call(message, session.left()).await?;
     show(layout, &answer, Look::Pretty, output)
 }
 
-async fn stream(
+async fn show_items(
     mut items: RawItems,
     layout: Option<&OwnedNamedType>,
     take: Option<u64>,
@@ -64,6 +90,42 @@ fn show(
     }
 }
 
+/// Calls, and gives the answer as JSON.
+pub(crate) async fn value(
+    session: &Session,
+    message: &Message,
+    json: Option<&Value>,
+) -> Result<Value, Report> {
+    let known = describe(session, message).await?;
+    let payload = encode(message, &known, json)?;
+    readable(&known)?;
+    let (to, raw) = (raw_call(session, message), raw_message(&known, &payload));
+    as_json(&known.result, &to.call(raw, session.left()).await?)
+}
+
+/// An answer as JSON.
+pub(crate) fn as_json(layout: &OwnedNamedType, payload: &[u8]) -> Result<Value, Report> {
+    let unreadable = |why: String| Report::unreadable(format!("the answer cannot be shown: {why}"));
+    dynamic::check(layout, payload).map_err(unreadable)?;
+    let mut text = Vec::new();
+    dynamic::write(layout, payload, Look::Compact, &mut text)
+        .map_err(|_| unreadable("it is malformed".to_owned()))?;
+    serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))
+}
+
+/// Casts, and waits until the mailbox has it if that is asked for.
+pub(crate) async fn send(
+    session: &Session,
+    message: &Message,
+    json: Option<&Value>,
+    acked: bool,
+) -> Result<(), Report> {
+    let known = describe(session, message).await?;
+    let payload = encode(message, &known, json)?;
+    let sent = raw_call(session, message).cast(raw_message(&known, &payload));
+    if acked { Ok(sent.acked().await?) } else { Ok(sent.map(drop)?) }
+}
+
 /// Casts, and says what is known then.
 pub(crate) async fn cast(
     session: &Session,
@@ -75,18 +137,10 @@ pub(crate) async fn cast(
     struct Done {
         delivered: Option<bool>,
     }
-    let known = describe(session, &cast.message).await?;
-    let payload = encode(&cast.message, &known, json)?;
-    let sent = raw_call(session, &cast.message).cast(raw_message(&known, &payload));
+    send(session, &cast.message, json, !cast.no_ack).await?;
     let (delivered, text) = match cast.no_ack {
-        true => {
-            sent?;
-            (None, "sent")
-        }
-        false => {
-            sent.acked().await?;
-            (Some(true), "delivered: the actor's mailbox has it")
-        }
+        true => (None, "sent"),
+        false => (Some(true), "delivered: the actor's mailbox has it"),
     };
     match output.is_json() {
         true => output.document(&Done { delivered }),

@@ -14,7 +14,7 @@ use crate::report::Report;
 use crate::session::chain;
 
 /// The name of the command as a node, its peer, and what it shows over TLS.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Identity {
     pub(crate) name: NodeName,
     peer: NodeName,
@@ -43,6 +43,13 @@ impl Identity {
             return Err(own_call(options, peer, &config.tls));
         }
         Ok(Self { name, peer: peer.clone(), tls })
+    }
+
+    /// Of a node that runs.
+    pub(crate) fn of(node: &farcall::Node, peer: &NodeName) -> Self {
+        let config = node.config();
+        let tls = (config.driver == Driver::Tls).then(|| config.tls.clone());
+        Self { name: node.name().clone(), peer: peer.clone(), tls }
     }
 
     /// Why the node of the command does not start.

@@ -42,6 +42,9 @@ pub(crate) fn read(from: &mut impl BufRead, bytes_max: usize) -> io::Result<Inpu
     ))
 }
 
+/// Commands with a message, whose content is JSON.
+const WITH_CONTENT: [&str; 7] = ["call", "cast", "stream", "async", "multicall", "abcast", "sbcast"];
+
 /// A command, and the words behind it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Words {
@@ -103,7 +106,7 @@ impl Words {
     /// An actor and a message stand before the content.
     fn content_is_next(&self) -> bool {
         let before = if self.node().is_some() { 3 } else { 2 };
-        matches!(self.command.as_str(), "call" | "cast") && self.places.len() == before
+        WITH_CONTENT.contains(&self.command.as_str()) && self.places.len() == before
     }
 }
 

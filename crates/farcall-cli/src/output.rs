@@ -17,11 +17,13 @@ pub(crate) struct Output {
     json: bool,
     out: BufWriter<Stdout>,
     closed: bool,
+    /// The exit code of what failed and was told already.
+    failed: u8,
 }
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, out: BufWriter::new(io::stdout()), closed: false }
+        Self { json, out: BufWriter::new(io::stdout()), closed: false, failed: 0 }
     }
 
     /// Whether programs read it.
@@ -43,6 +45,22 @@ impl Output {
     pub(crate) fn raw(&mut self, text: &str) -> Result<(), Report> {
         let written = self.out.write_all(text.as_bytes());
         self.after(written)
+    }
+
+    /// Something failed and was told in its place: the exit code says it, too. 0 for nothing.
+    pub(crate) fn note_failed(&mut self, exit: u8) {
+        self.failed = if self.failed == 0 { exit } else { self.failed };
+    }
+
+    /// The exit code of what failed and was told already, once.
+    pub(crate) fn take_failed(&mut self) -> u8 {
+        std::mem::take(&mut self.failed)
+    }
+
+    /// A line for people beside the output.
+    pub(crate) fn warn(&self, text: &str) {
+        // Whoever does not see it has the exit code.
+        let _ = writeln!(io::stderr(), "{}", plain(text));
     }
 
     /// Whether nobody reads on.
@@ -95,7 +113,7 @@ impl Output {
 
     /// Prints the error, if there is one, and gives the exit code.
     pub(crate) fn end(mut self, ended: Result<(), Report>) -> ExitCode {
-        let Err(report) = ended else { return ExitCode::SUCCESS };
+        let Err(report) = ended else { return ExitCode::from(self.failed) };
         self.tell(&report);
         ExitCode::from(report.exit)
     }
@@ -128,7 +146,7 @@ fn describe(report: &Report, to: &mut impl Write) -> io::Result<()> {
 }
 
 /// Control characters made visible, lines kept.
-fn plain(text: &str) -> Cow<'_, str> {
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     let steers = |letter: char| letter.is_control() && letter != '\n';
     if !text.contains(steers) {
         return text.into();

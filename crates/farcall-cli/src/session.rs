@@ -15,13 +15,15 @@ use crate::identity::{Identity, tls_report};
 use crate::report::Report;
 
 /// This node, its peer, and until when all has to be done.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Session {
     pub(crate) node: Node,
     pub(crate) target: Target,
     pub(crate) timeout: Duration,
     deadline: Instant,
     identity: Identity,
+    /// The node is not only for this session.
+    shared: bool,
 }
 
 impl Session {
@@ -49,7 +51,19 @@ impl Session {
         }
         let node = builder.start().await.map_err(|error| identity.no_start(&error))?;
         let target = Target::new(peer.clone());
-        Ok(Self { node, target, timeout: options.timeout, deadline, identity })
+        Ok(Self { node, target, timeout: options.timeout, deadline, identity, shared: false })
+    }
+
+    /// With a node that is there already.
+    pub(crate) fn of(node: &Node, options: &Options, peer: &NodeName) -> Self {
+        Self {
+            node: node.clone(),
+            target: Target::new(peer.clone()),
+            timeout: options.timeout,
+            deadline: Instant::now() + options.timeout,
+            identity: Identity::of(node, peer),
+            shared: true,
+        }
     }
 
     /// The error, with what to do about it by somebody who typed this command.
@@ -69,7 +83,9 @@ impl Session {
 
     /// Takes leave of the peer. What was sent one way is written first; after an error there is nothing to wait for.
     pub(crate) async fn close(self, done: bool) {
-        if done {
+        if self.shared {
+            self.node.disconnect(self.target.node());
+        } else if done {
             self.node.shutdown().await;
         }
     }

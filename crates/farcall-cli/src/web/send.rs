@@ -9,7 +9,6 @@ use super::looks::Watch;
 use super::node_of;
 use crate::args::Message;
 use crate::call;
-use crate::dynamic::{self, Look};
 use crate::report::Report;
 
 /// Items of a stream that the page shows.
@@ -63,26 +62,16 @@ pub(super) async fn send(watch: &Watch, body: &[u8]) -> Result<Value, Report> {
         call::readable(&known)?;
         if !known.stream {
             let answer = to.call(raw, session.timeout).await?;
-            return Ok(json!({ "answer": shown(&known.result, &answer)? }));
+            return Ok(json!({ "answer": call::as_json(&known.result, &answer)? }));
         }
         let mut items = to.stream(raw, session.timeout).await?;
         let mut shown_items = Vec::new();
         while shown_items.len() < ITEMS_MAX
             && let Ok(Some(item)) = tokio::time::timeout(session.timeout, items.next()).await
         {
-            shown_items.push(shown(&known.result, &item?)?);
+            shown_items.push(call::as_json(&known.result, &item?)?);
         }
         Ok(json!({ "items": shown_items }))
     };
     sent.await.map_err(|report: Report| session.explain(report))
-}
-
-/// An answer as JSON.
-fn shown(layout: &postcard_schema::schema::owned::OwnedNamedType, payload: &[u8]) -> Result<Value, Report> {
-    let unreadable = |why: String| Report::unreadable(format!("the answer cannot be shown: {why}"));
-    dynamic::check(layout, payload).map_err(unreadable)?;
-    let mut text = Vec::new();
-    dynamic::write(layout, payload, Look::Compact, &mut text)
-        .map_err(|_| unreadable("it is malformed".to_owned()))?;
-    serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))
 }

@@ -18,7 +18,7 @@ pub struct Typed {
 }
 
 impl Typed {
-    fn start(cluster: &Cluster, options: &[&str]) -> Self {
+    pub fn start(cluster: &Cluster, options: &[&str]) -> Self {
         let mut shell = command(&cluster.folder);
         shell.args(["shell", BETA, "--at", &cluster.address(), "--cookie-file"]).arg(cluster.cookie_file());
         shell.args(options);
@@ -33,12 +33,22 @@ impl Typed {
 
     /// Types it, and gives the line that it prints.
     pub async fn line(&mut self, text: &str) -> Value {
+        serde_json::from_str(&self.text(text).await).unwrap()
+    }
+
+    /// As [`line`](Self::line), as it stands.
+    pub async fn text(&mut self, text: &str) -> String {
         writeln!(self.input, "{text}").unwrap();
+        self.told().await
+    }
+
+    /// What it prints next.
+    pub async fn told(&mut self) -> String {
         let mut told = self.told.take().unwrap();
         let next = move || (told.next().unwrap().unwrap(), told);
         let (line, told) = tokio::task::spawn_blocking(next).await.unwrap();
         self.told = Some(told);
-        serde_json::from_str(&line).unwrap()
+        line
     }
 
     /// The end of its input; the exit code.
@@ -206,4 +216,20 @@ async fn nobody_who_reads_on_ends_it_quietly_and_the_lines_behind_are_left() {
     let ended = tokio::task::spawn_blocking(move || shell.wait_with_output().unwrap()).await.unwrap();
     assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(0), b"".as_slice()));
     assert_eq!(cluster.total.load(Ordering::SeqCst), 1);
+}
+
+#[actix::test]
+async fn a_call_runs_while_other_lines_are_typed_and_its_answer_is_fetched_by_its_number() {
+    let cluster = Cluster::start("shell-async").await;
+    let mut shell = Typed::start(&cluster, &["--json"]);
+    assert_eq!(shell.line("async counter Sleep {\"ms\": 300}").await, 1);
+    assert_eq!(shell.line("async --timeout 4s counter Add {\"amount\": 5}").await, 2);
+    assert_eq!(shell.line("nb_yield 1").await, Value::Null);
+    assert_eq!(shell.line("yield 2").await, 5);
+    assert_eq!(shell.line("nb_yield 1 4s").await, 300);
+    assert_eq!(shell.line("yield 1").await["error"]["reason"], "usage", "it was fetched");
+    assert_eq!(shell.line("async nobody Total").await, 3);
+    assert_eq!(shell.line("yield 3").await["error"]["reason"], "no_such_actor");
+    assert_eq!(shell.line("disconnect beta@127.0.0.1").await, "beta@127.0.0.1 is disconnected");
+    assert_eq!(shell.end().await, Some(2));
 }
