@@ -146,6 +146,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Whether both lead to a node in the same way, however long it may take.
+    pub(crate) fn are_for_the_way_of(&self, other: &Self) -> bool {
+        Self { timeout: other.timeout, ..self.clone() } == *other
+    }
+
     /// As they would be typed, each with its value.
     pub(crate) fn typed(&self) -> Vec<(&'static str, OsString)> {
         let Self { timeout, cookie_file, config, at, certificate, key, authorities, name } = self;

@@ -372,7 +372,7 @@ impl State<'_> {
     /// The connection to a node, opened if need be, and out of the table.
     async fn take(&mut self, node: &NodeName, options: &Options) -> Result<Open, Report> {
         match self.sessions.remove(node) {
-            Some(open) if open.options == *options => return Ok(open),
+            Some(open) if open.options.are_for_the_way_of(options) => return Ok(open),
             // One at a time: over TLS both would have the name in the certificate.
             Some(other) => other.session.close(other.answers).await,
             None => {}
