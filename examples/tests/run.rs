@@ -20,6 +20,11 @@ const TWO_TERMINALS: &str = env!("CARGO_BIN_EXE_two_terminals");
 const TLS: &str = env!("CARGO_BIN_EXE_tls");
 const SERVICE: &str = env!("CARGO_BIN_EXE_service");
 const PAGE_BUILDER: &str = env!("CARGO_BIN_EXE_page_builder");
+const BOUNDED_BUFFER: &str = env!("CARGO_BIN_EXE_bounded_buffer");
+const CHAT: &str = env!("CARGO_BIN_EXE_chat");
+const PASSWORD_CRACKER: &str = env!("CARGO_BIN_EXE_password_cracker");
+const TODO: &str = env!("CARGO_BIN_EXE_todo");
+const PUBSUB: &str = env!("CARGO_BIN_EXE_pubsub");
 const DEMO: &str = env!("CARGO_BIN_EXE_demo");
 
 /// A program of the examples, which keeps its cookie with what was built and not with the user's.
@@ -83,6 +88,76 @@ fn page_builder_makes_every_page_while_one_of_its_nodes_is_restarted() {
         "pages were made meanwhile, none was lost",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn bounded_buffer_is_never_overfull_and_keeps_its_order() {
+    let text = printed(program(BOUNDED_BUFFER));
+    for line in [
+        "nothing is in it: Err(Empty)",
+        "a fifth one: Err(Full { places: 4 })",
+        "flushed: 3, then []",
+        "100 items went through 4 places, in order: true",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn chat_reaches_who_is_in_the_room_and_nobody_who_left() {
+    let text = printed(program(CHAT));
+    assert_eq!(text.matches(" hears ").count(), 4 + 3 + 2, "{text}");
+    assert!(text.contains("green is gone, and cat with it: ann, bob"), "{text}");
+}
+
+#[test]
+fn todo_finds_each_list_by_its_name_and_begins_it_once() {
+    let text = printed(program(TODO));
+    assert!(text.starts_with("before anything: no_such_actor\na list is begun: garden\n"), "{text}");
+    assert!(text.contains("  [x] tidy up the garden\n  [ ] sow carrots\n"), "{text}");
+    assert!(text.ends_with("2 lists on two nodes\n"), "{text}");
+}
+
+#[test]
+fn pubsub_reaches_ten_thousand_with_one_message_for_each_node() {
+    let text = printed(program(PUBSUB));
+    for line in [
+        "10000 subscribers heard 20 messages each, 200000 in",
+        "20 messages crossed the connection to a",
+        "three have left: 9997 heard the next one",
+        "c@127.0.0.1 is down: it shut down in good order",
+        "6664 are left, on two nodes",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn password_cracker_finds_the_word_though_workers_are_killed_and_leave() {
+    let text = printed(program(PASSWORD_CRACKER));
+    for line in
+        ["worker 1 is killed", "worker 4 comes", "worker 2 leaves", "worker 3 is killed", "found: rust"]
+    {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn every_example_is_described_and_what_is_described_is_there() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let described: Vec<&str> = readme.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let files = std::fs::read_dir(folder.join("src/bin")).unwrap().map(|entry| entry.unwrap().path());
+    let mut there: Vec<String> =
+        files.map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    there.sort();
+    let mut sorted = described.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, there);
+    for name in described {
+        let command = format!("cargo run -p farcall-examples --bin {name}");
+        assert!(readme.contains(&command), "{command} is not in the README");
     }
 }
 
