@@ -124,13 +124,18 @@ NODES ?= 3
 DRIVER ?= tls
 IP ?= v4
 SHAPE = --nodes $(NODES) --driver $(DRIVER) --ip $(IP)
-cluster: image ## a cluster in containers that stays up (NODES=3 DRIVER=tls|tcp IP=v4|v6)
-	$(HARNESS) up $(SHAPE)
+OBSERVE ?=
+cluster: image ## a cluster in containers that stays up (NODES=3 DRIVER=tls|tcp IP=v4|v6; OBSERVE=1: with Prometheus and Grafana)
+	OBSERVE=$(OBSERVE) $(HARNESS) up $(SHAPE)
+ifeq ($(OBSERVE),1)
+	@docker/observe up $(NODES)
+endif
 
 cluster-shell: ## the console on the first node of that cluster (NODE=1)
 	@$(HARNESS) shell --node $(or $(NODE),1)
 
 cluster-down: ## removes that cluster, whatever state it is in
+	@docker/observe down
 	@$(HARNESS) down
 
 # Each in a terminal of its own; the cookie is that of your nodes, made if there is none.

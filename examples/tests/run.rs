@@ -23,7 +23,7 @@ const PAGE_BUILDER: &str = env!("CARGO_BIN_EXE_page_builder");
 const BOUNDED_BUFFER: &str = env!("CARGO_BIN_EXE_bounded_buffer");
 const CHAT: &str = env!("CARGO_BIN_EXE_chat");
 const PASSWORD_CRACKER: &str = env!("CARGO_BIN_EXE_password_cracker");
-const TODO: &str = env!("CARGO_BIN_EXE_todo");
+const LISTS: &str = env!("CARGO_BIN_EXE_todo");
 const PUBSUB: &str = env!("CARGO_BIN_EXE_pubsub");
 const DEMO: &str = env!("CARGO_BIN_EXE_demo");
 
@@ -113,7 +113,7 @@ fn chat_reaches_who_is_in_the_room_and_nobody_who_left() {
 
 #[test]
 fn todo_finds_each_list_by_its_name_and_begins_it_once() {
-    let text = printed(program(TODO));
+    let text = printed(program(LISTS));
     assert!(text.starts_with("before anything: no_such_actor\na list is begun: garden\n"), "{text}");
     assert!(text.contains("  [x] tidy up the garden\n  [ ] sow carrots\n"), "{text}");
     assert!(text.ends_with("2 lists on two nodes\n"), "{text}");

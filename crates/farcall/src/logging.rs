@@ -91,7 +91,13 @@ impl<T: std::fmt::Display> std::fmt::Display for Foreign<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         use std::fmt::Write;
         let text = self.0.to_string();
-        text.escape_debug().take(FOREIGN_CHARS_MAX).try_for_each(|char| f.write_char(char))?;
+        // Quotes steer nothing, and are read better as they are.
+        let quote = |letter: &char| matches!(letter, '\'' | '"');
+        let shown = text.chars().flat_map(|letter| {
+            let plain = Some(letter).filter(quote);
+            plain.into_iter().chain(letter.escape_debug().filter(move |_| plain.is_none()))
+        });
+        shown.take(FOREIGN_CHARS_MAX).try_for_each(|char| f.write_char(char))?;
         if text.chars().count() > FOREIGN_CHARS_MAX { f.write_str("…") } else { Ok(()) }
     }
 }

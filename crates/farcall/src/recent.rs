@@ -7,8 +7,6 @@ use std::time::Instant;
 use log::Level;
 use parking_lot::Mutex;
 
-use crate::logging::Foreign;
-
 /// One event.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
@@ -39,8 +37,7 @@ impl Recent {
 
     /// Keeps one, and lets go of the oldest.
     pub(crate) fn note(&self, level: Level, reason: &'static str, peer: impl Display, text: impl Display) {
-        // Both may be of a peer's making.
-        let (at, peer, text) = (Instant::now(), Foreign(peer).to_string(), Foreign(text).to_string());
+        let (at, peer, text) = (Instant::now(), tame(&peer.to_string()), tame(&text.to_string()));
         let mut ring = self.0.lock();
         ring.last += 1;
         let nth = ring.last;
@@ -55,6 +52,24 @@ impl Recent {
         self.0.lock().events.iter().filter(|event| event.nth > nth).cloned().collect()
     }
 }
+
+/// Text that may be of a peer's making: it steers nothing, and is not much.
+fn tame(text: &str) -> String {
+    let mut tame = String::new();
+    for letter in text.chars().take(CHARS_MAX) {
+        match letter.is_control() {
+            true => tame.extend(letter.escape_default()),
+            false => tame.push(letter),
+        }
+    }
+    if text.chars().nth(CHARS_MAX).is_some() {
+        tame.push('…');
+    }
+    tame
+}
+
+/// So much of a text is kept.
+const CHARS_MAX: usize = 240;
 
 #[cfg(test)]
 mod tests {
@@ -78,6 +93,8 @@ mod tests {
         let recent = Recent::default();
         recent.note(Level::Warn, "busy", "", "\u{1b}[2J".repeat(1000));
         let kept = recent.after(0);
-        assert!(kept[0].text.len() < 300 && !kept[0].text.contains('\u{1b}'), "{}", kept[0].text);
+        assert!(kept[0].text.len() < 2500 && !kept[0].text.contains('\u{1b}'), "{}", kept[0].text);
+        recent.note(Level::Warn, "busy", "", "the actor's \"mailbox\"");
+        assert_eq!(recent.after(1)[0].text, "the actor's \"mailbox\"");
     }
 }

@@ -18,8 +18,8 @@ const LAYERS: &[(u32, &[&str])] = &[
     (
         0,
         &[
-            "logging",
             "recent",
+            "logging",
             "tally",
             "log_switch",
             "backoff",
@@ -69,7 +69,6 @@ const LAYERS: &[(u32, &[&str])] = &[
 
 /// Arrows that go up all the same, each with its reason. A new one is a change of the design.
 const UPWARD: &[(&str, &str, &str)] = &[
-    ("logging", "recent", "what is logged is kept, and what is kept is written as in a log"),
     ("registry", "batch", "a name stands for a recipient of batches"),
     ("port", "answer", "a port sends answers, and an answer holds the port it goes back to"),
     ("answer", "batch", "an answer is one of a batch, and a batch gives answers"),

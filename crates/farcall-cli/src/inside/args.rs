@@ -1,5 +1,7 @@
 //! What can be asked of a node about its inside.
 
+use std::net::SocketAddr;
+
 use farcall::NodeName;
 
 use crate::args::Options;
@@ -25,8 +27,11 @@ pub(crate) enum Inside {
     Limits(Of),
     /// List what happened lately on a node, the latest last
     Events(Of),
-    /// Print the metrics of a node as Prometheus reads them
-    Metrics(Of),
+    /// Print the metrics of a node as Prometheus reads them, or serve them
+    ///
+    /// With --listen it goes on: Prometheus reads them at /metrics, and the node is asked anew each time.
+    #[command(verbatim_doc_comment)]
+    Metrics(Metrics),
     /// Change what a node logs, while it runs
     ///
     /// Its `access.operate` has to list this command, and its program has to have a `farcall::LogSwitch`.
@@ -43,6 +48,17 @@ pub(crate) enum Inside {
 pub(crate) struct Of {
     /// The node, as name@host
     pub(crate) node: NodeName,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Metrics {
+    /// The node, as name@host
+    pub(crate) node: NodeName,
+    /// Serve them there until it is ended; without encryption and without a password
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) options: Options,
 }
@@ -71,8 +87,8 @@ impl Inside {
             | Self::Services(of)
             | Self::Limits(of)
             | Self::Events(of)
-            | Self::Metrics(of)
             | Self::Drain(of) => (&of.node, &of.options),
+            Self::Metrics(metrics) => (&metrics.node, &metrics.options),
             Self::Log(log) => (&log.node, &log.options),
         }
     }

@@ -4,12 +4,15 @@
 pub(crate) mod args;
 pub(crate) mod words;
 
+use std::net::SocketAddr;
+
 use farcall::cluster::DEFAULT_SCOPE;
 use farcall::inspect::{GroupView, LinkState, LinkView, NodeView, Order, OrderRefused, SERVICES};
 use farcall::{Address, NodeName};
 use serde::Serialize;
+use tokio::net::TcpListener;
 
-use self::args::{Inside, Log};
+use self::args::{Inside, Log, Metrics};
 use self::words::{age, bytes, count, events, times};
 use crate::output::Output;
 use crate::report::Report;
@@ -27,6 +30,9 @@ pub(crate) async fn run(session: &Session, asked: &Inside, output: &mut Output) 
     if let Some(order) = order {
         return operate(session, order, output).await;
     }
+    if let Inside::Metrics(Metrics { listen: Some(listen), .. }) = asked {
+        return serve(session, *listen, output).await;
+    }
     let view = session.node.inspect_node(&session.target).await?;
     match asked {
         Inside::Nodes(_) => nodes(&view, output),
@@ -39,6 +45,27 @@ pub(crate) async fn run(session: &Session, asked: &Inside, output: &mut Output) 
         Inside::Metrics(_) => output.raw(&farcall::inspect::prometheus(&view)),
         Inside::Log(_) | Inside::Drain(_) => Ok(()),
     }
+}
+
+/// Answers Prometheus until it is ended.
+async fn serve(session: &Session, listen: SocketAddr, output: &mut Output) -> Result<(), Report> {
+    let remedy = "choose another address with --listen; port 0 takes any free one";
+    let failed =
+        |error: std::io::Error| Report::here("listen", format!("cannot listen on {listen}: {error}"), remedy);
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let listen = listener.local_addr().map_err(failed)?;
+    let node = session.target.node();
+    output.line(&format!("http://{listen}/metrics has those of {node}; end it with Ctrl-C"))?;
+    let session = session.clone();
+    let page = move || {
+        let session = session.clone();
+        async move {
+            // None of its events stands on the page.
+            let view = session.node.inspect_node_after(&session.target, u64::MAX).await;
+            view.map(|view| farcall::inspect::prometheus(&view)).map_err(|error| error.to_string())
+        }
+    };
+    match farcall::inspect::serve_metrics(listener, page).await {}
 }
 
 /// One document for each, or a table; a line if there is nothing.

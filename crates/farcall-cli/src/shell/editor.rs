@@ -65,7 +65,12 @@ impl Editor {
 
 fn read(editor: &mut Reedline, prompt: &str) -> io::Result<Input> {
     loop {
-        match editor.read_line(&Before(prompt)) {
+        let typed = editor.read_line(&Before(prompt));
+        // The process may end while this thread waits: what was typed is written down at once.
+        if let Err(error) = editor.sync_history() {
+            log::warn!("the history is not written: {error}");
+        }
+        match typed {
             Ok(Signal::Success(line)) if line.trim_start().starts_with('#') => {
                 return Ok(Input::Line(String::new()));
             }

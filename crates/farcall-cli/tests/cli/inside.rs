@@ -118,3 +118,41 @@ async fn top_prints_one_frame_for_scripts_and_wants_a_terminal_for_more() {
     let refused = cluster.run(&["top", BETA]).await.failed(2);
     assert!(refused.contains("needs a terminal") && refused.contains("--once"), "{refused}");
 }
+
+#[actix::test]
+async fn metrics_are_served_anew_at_every_scrape() {
+    use std::io::{BufRead, Read, Write};
+    let cluster = Cluster::start("inside_metrics").await;
+    let mut farcall = crate::fixture::command(&cluster.folder);
+    farcall.args(["metrics", BETA, "--listen", "127.0.0.1:0", "--at", &cluster.address(), "--cookie-file"]);
+    farcall.arg(cluster.cookie_file()).stdout(std::process::Stdio::piped());
+    let mut child = farcall.spawn().unwrap();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    let serve = move || {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        (line, out)
+    };
+    let (line, _out) = tokio::task::spawn_blocking(serve).await.unwrap();
+    let at = line.trim_start_matches("http://").split('/').next().unwrap().to_owned();
+    let scrape = async || {
+        let at = at.clone();
+        let scrape = move || {
+            let mut stream = std::net::TcpStream::connect(at).unwrap();
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            text
+        };
+        tokio::task::spawn_blocking(scrape).await.unwrap()
+    };
+    let handled =
+        |times: u32| format!("farcall_actor_handled_total{{node=\"{BETA}\",actor=\"counter\"}} {times}\n");
+    assert!(scrape().await.contains(&handled(0)));
+    let _alpha = caller(&cluster).await;
+    assert!(scrape().await.contains(&handled(3)));
+    cluster.node.shutdown().await;
+    assert!(scrape().await.starts_with("HTTP/1.1 502 "), "a node that is gone has no numbers");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

@@ -5,6 +5,7 @@
 
 mod answers;
 mod browser;
+mod cases;
 mod certs;
 mod checks;
 mod console;

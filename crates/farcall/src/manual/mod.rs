@@ -8,6 +8,7 @@
 //! | [`cluster`] | you want to know who is there and what ends; groups of actors, services, actors on other nodes |
 //! | [`configuration`] | you look for a setting, or come with a configuration of gen_rpc |
 //! | [`operations`] | you run it: deploy, cookies, logs, metrics, limits, draining, trouble at night |
+//! | [`inside`] | something is wrong, or you want to see what goes on: console, live view, browser, Prometheus; four worked cases |
 //! | [`port_mapper`] | you run several nodes on a host and do not want to give each a port |
 //! | [`containers`] | you put nodes into containers: images, a cluster to look at, health checks |
 //! | [`faults`] | you ask what happens when hosts die and networks split, and whether somebody has tried it |
@@ -37,6 +38,9 @@ pub mod configuration {}
 
 #[doc = include_str!("operations.md")]
 pub mod operations {}
+
+#[doc = include_str!("inside.md")]
+pub mod inside {}
 
 #[doc = include_str!("port_mapper.md")]
 pub mod port_mapper {}

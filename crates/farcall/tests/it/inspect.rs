@@ -240,6 +240,29 @@ async fn a_silent_peer_misses_ticks_before_it_counts_as_gone() {
     assert!(most >= 2 && begun.elapsed() >= Duration::from_millis(500), "{most} ticks");
 }
 
+#[actix::test]
+async fn every_series_of_the_dashboard_and_of_the_manual_is_on_the_page() {
+    const DASHBOARD: &str = include_str!("../../../../docker/grafana.json");
+    const MANUAL: &str = include_str!("../../src/manual/inside.md");
+    let (alpha, beta_node, beta) = pair().await;
+    alpha.call(&beta, "counter", Total).await.unwrap();
+    alpha.call(&beta, "counter", Echo { bytes: vec![0; 10] }).await.unwrap();
+    let begun = |node: &Node| prometheus(&node.inspect());
+    eventually("a ping was answered", || begun(&alpha).contains("farcall_link_rtt_seconds{")).await;
+    let page = begun(&alpha) + &begun(&beta_node);
+    for text in [DASHBOARD, MANUAL] {
+        let names = text.match_indices("farcall_").map(|(at, _)| {
+            let rest = &text[at..];
+            &rest[..rest.find(|letter: char| !letter.is_ascii_lowercase() && letter != '_').unwrap()]
+        });
+        let wanted: Vec<_> = names.filter(|name| *name != "farcall_").collect();
+        assert!(wanted.len() > 15, "{wanted:?}");
+        for name in wanted {
+            assert!(page.contains(name), "{name} is not on the page");
+        }
+    }
+}
+
 /// What is answered to this, and then nothing.
 async fn http(at: std::net::SocketAddr, request: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -127,6 +127,10 @@ impl Plan {
         if self.family == Family::V6 {
             more("FARCALL_TCP_V6_ONLY", "true".to_owned());
         }
+        // `make cluster OBSERVE=1`: only Prometheus is on that network besides.
+        if std::env::var_os("OBSERVE").is_some_and(|observe| observe == "1") {
+            more("FARCALL_METRICS_LISTEN", format!("{every}:9464"));
+        }
         match driver {
             Driver::Tcp => more("FARCALL_ALLOW_PLAINTEXT", "true".to_owned()),
             Driver::Tls => {
