@@ -13,7 +13,7 @@ define say
 @printf '\n==> %s\n' $(1)
 endef
 
-.PHONY: help check fmt-check clippy docs tests doctests test demo doc bench bench-check peers-check gates gates-accept supply fuzz image cluster cluster-shell cluster-down shell-master shell-slave integration soak clean
+.PHONY: help check fmt-check clippy docs tests doctests test demo doc bench bench-check peers-check gates gates-accept supply packages fuzz image cluster cluster-shell cluster-down shell-master shell-slave integration soak clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -93,6 +93,12 @@ supply: ## licences, sources, TLS stacks and known advisories of everything that
 	for manifest in $(MANIFESTS); do $(CARGO) fetch --quiet --locked --manifest-path "$$manifest"; done
 	supply/check $(MANIFESTS)
 	supply/test
+
+# What would be published, as it would be: packed, unpacked and built from that. Nothing is uploaded.
+PACKAGES := farcall-proto farcall-derive farcall farcall-cli
+packages: ## packs every crate that is published, and builds it from its package
+	$(call say,'packages')
+	$(CARGO) publish --dry-run $(PACKAGES:%=-p %)
 
 # Sanitizers need a nightly toolchain, or a stable one that is told to pass for one; only here.
 FUZZ_SECONDS ?= 60
