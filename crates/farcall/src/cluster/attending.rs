@@ -107,7 +107,11 @@ pub(crate) fn answer(cluster: &Arc<Cluster>, linked: Option<&Linked>, message: &
     let begun = linked.and_then(|linked| {
         let (channel, speak) = cluster.attended(linked.peer(), linked.id(), message.session)?;
         let (cluster, node) = (cluster.clone(), linked.peer().name.clone());
-        Some(Attended { cluster, channel, node, speak })
+        let attended = Attended { cluster, channel, node, speak };
+        // What a connection brought may be read after its end was told, and then nobody would tell the end of this. Asked
+        // behind the beginning: whoever ends it from now on finds it there.
+        let members = &attended.cluster.caller.context.members;
+        members.behind(linked.id(), &attended.node).is_some().then_some(attended)
     });
     let Some(attended) = begun else { return Items::new(futures::stream::empty()) };
     Items::new(futures::stream::unfold(attended, |attended| async {

@@ -31,3 +31,5 @@ pub(crate) use nodes::{chosen, events};
 pub(crate) use sessions::Cluster;
 pub use spawning::{SpawnError, SpawnRemote, Spawned};
 pub(crate) use wire::{Attend, Tell};
+#[cfg(test)]
+pub(crate) use wire::{Said, Told};

@@ -190,3 +190,53 @@ impl Handler<Scatter> for Own {
         self.node.0.cluster.scatter(peer, &scatter);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use farcall_proto::cluster::groups::{GroupName, GroupNotice};
+    use farcall_proto::cluster::members::{LinkId, NodeDown, Peer};
+    use farcall_proto::peer::Incarnation;
+
+    use super::*;
+    use crate::cluster::{Said, Told};
+
+    /// All members of one node's group, as the first word of a session.
+    fn says(session: u64) -> Tell {
+        let group = GroupName::new(cluster::DEFAULT_SCOPE, "rooms/1");
+        let notice = GroupNotice::Snapshot {
+            version: 1,
+            first: true,
+            last: true,
+            members: vec![(group, "guest".to_owned(), 1)],
+        };
+        Tell { session, told: Told::new(&[Said::Groups(notice)]).unwrap() }
+    }
+
+    #[actix::test]
+    async fn what_a_lost_connection_had_brought_begins_no_session_and_leaves_no_members_behind() {
+        let cookie = crate::Cookie::new(b"a cookie of this test, 16 or more").unwrap();
+        let node = Node::builder("beta@127.0.0.1").no_listener().cookie(cookie).start().await.unwrap();
+        let (members, of) = (node.0.caller.context.members.clone(), &node.0.cluster);
+        let peer = |nth| Peer {
+            name: "alpha@127.0.0.1".parse().unwrap(),
+            incarnation: Incarnation(nth),
+            hidden: false,
+        };
+        let room = node.group("rooms/1");
+        // As it should be: heard while the connection is up, gone with it.
+        let linked = members.link_up(LinkId::In(1), peer(1));
+        let told = cluster::answer(of, Some(&linked), &Attend { session: 7 });
+        assert!(cluster::told(of, Some(&linked), &says(7)));
+        assert_eq!(room.members().len(), 1);
+        linked.ended(NodeDown::ConnectionLost);
+        assert!(room.members().is_empty());
+        drop(told);
+        // Its actor was busy, and takes both out of its mailbox when the end was told already.
+        let linked = members.link_up(LinkId::In(2), peer(2));
+        linked.ended(NodeDown::ConnectionLost);
+        let _told = cluster::answer(of, Some(&linked), &Attend { session: 8 });
+        assert!(!cluster::told(of, Some(&linked), &says(8)), "there is no session");
+        assert!(room.members().is_empty(), "{:?}", room.members());
+        node.shutdown().await;
+    }
+}
