@@ -80,6 +80,18 @@ impl Members {
         });
     }
 
+    /// Everything that happens from now on, behind what is so at this moment.
+    pub(crate) fn subscribe_from_now(&self) -> (Vec<NodeEvent>, broadcast::Receiver<NodeEvent>) {
+        let mut inner = self.inner.lock();
+        let receiver =
+            inner.events.get_or_insert_with(|| broadcast::Sender::new(NODE_EVENTS_MAX)).subscribe();
+        let so = sorted(&inner.known).into_iter().flat_map(|peer| {
+            let draining = inner.known.is_draining(&peer.name).then(|| NodeEvent::Draining(peer.clone()));
+            [NodeEvent::Up(peer)].into_iter().chain(draining)
+        });
+        (so.collect(), receiver)
+    }
+
     /// Everything that happens from now on, with those who are there at this moment.
     pub(crate) fn subscribe(&self) -> (Vec<Peer>, broadcast::Receiver<NodeEvent>) {
         let mut inner = self.inner.lock();

@@ -60,13 +60,12 @@ pub(crate) fn chosen(caller: &Caller, filter: NodeFilter) -> Vec<NodeName> {
 
 /// What becomes of nodes, each event once and in order: a node is down before its next start is up.
 ///
-/// It begins with an `Up` of every node that is there, and ends with the node.
+/// It begins with an `Up` of every node that is there, and a `Draining` of those that drain, and ends with the node.
 pub type NodeEvents = Events<NodeEvent>;
 
 /// The events of all nodes that a filter takes.
 pub(crate) fn events(caller: &Caller, filter: NodeFilter) -> NodeEvents {
-    let (there, receiver) = caller.context.members.subscribe();
-    let there = there.into_iter().map(NodeEvent::Up);
+    let (there, receiver) = caller.context.members.subscribe_from_now();
     Events::new(there, receiver, move |event| filter.takes(event.peer()))
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use farcall::cluster::{Lagged, NodeDown, NodeEvent, NodeEvents, NodeFilter};
 use farcall::prelude::*;
 
-use crate::fixture::{Add, PhoneBook, Total, builder, eventually, named, nodes, nodes_with, pair, target};
+use crate::fixture::{
+    Add, PhoneBook, Sleep, Total, builder, eventually, named, nodes, nodes_with, pair, target,
+};
 
 /// The next event, in short words.
 async fn next(events: &mut NodeEvents) -> String {
@@ -63,6 +65,22 @@ async fn a_node_that_shuts_down_is_draining_and_then_down_for_those_who_ask_it_a
         assert_eq!(next(events).await, "n1 draining");
         assert_eq!(next(events).await, "n1 down shutdown");
     }
+}
+
+#[actix::test]
+async fn who_subscribes_late_is_told_of_a_node_that_drains_already() {
+    let (alpha, beta_node, beta) = pair().await;
+    // It drains as long as this call runs.
+    let running = alpha.async_call(&beta, "counter", Sleep { ms: 300 });
+    eventually("it runs", || beta_node.inspect().links.iter().any(|link| link.in_flight > 0)).await;
+    let ending = actix_rt::spawn(async move { beta_node.shutdown().await });
+    let mut early = alpha.subscribe_nodes(NodeFilter::Visible);
+    assert_eq!([next(&mut early).await, next(&mut early).await], ["n1 up", "n1 draining"]);
+    let mut late = alpha.subscribe_nodes(NodeFilter::Visible);
+    assert_eq!([next(&mut late).await, next(&mut late).await], ["n1 up", "n1 draining"]);
+    running.await.unwrap();
+    assert!(ending.await.unwrap());
+    assert_eq!(next(&mut late).await, "n1 down shutdown");
 }
 
 #[actix::test]
