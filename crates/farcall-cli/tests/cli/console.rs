@@ -33,9 +33,13 @@ impl Terminal {
     fn start(cluster: &Cluster, arguments: &str) -> Self {
         let farcall = env!("CARGO_BIN_EXE_farcall");
         let (at, cookie) = (cluster.address(), cluster.cookie_file());
-        let line =
-            format!("'{farcall}' shell {BETA} --at {at} --cookie-file '{}' {arguments}", cookie.display());
+        // `exec`, as some shells stay, and then end by the Ctrl-C that was for the console.
+        let line = format!(
+            "exec '{farcall}' shell {BETA} --at {at} --cookie-file '{}' {arguments}",
+            cookie.display()
+        );
         let mut script = Command::new("script");
+        script.env("SHELL", "/bin/sh");
         // It leaves nothing behind, and ends with the code of what it runs.
         script.args(["-q", "-e", "-c", &line, "/dev/null"]);
         let ours = command(&cluster.folder);
