@@ -27,6 +27,7 @@ fmt-check:
 clippy:
 	$(call say,'lints')
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy -p farcall --lib -- -D warnings # without the feature that the examples ask for
 
 docs:
 	$(call say,'documentation')

@@ -24,6 +24,7 @@ const BOUNDED_BUFFER: &str = env!("CARGO_BIN_EXE_bounded_buffer");
 const CHAT: &str = env!("CARGO_BIN_EXE_chat");
 const PASSWORD_CRACKER: &str = env!("CARGO_BIN_EXE_password_cracker");
 const LISTS: &str = env!("CARGO_BIN_EXE_todo");
+const TRACING: &str = env!("CARGO_BIN_EXE_tracing");
 const PUBSUB: &str = env!("CARGO_BIN_EXE_pubsub");
 const DEMO: &str = env!("CARGO_BIN_EXE_demo");
 
@@ -117,6 +118,22 @@ fn todo_finds_each_list_by_its_name_and_begins_it_once() {
     assert!(text.starts_with("before anything: no_such_actor\na list is begun: garden\n"), "{text}");
     assert!(text.contains("  [x] tidy up the garden\n  [ ] sow carrots\n"), "{text}");
     assert!(text.ends_with("2 lists on two nodes\n"), "{text}");
+}
+
+#[test]
+fn tracing_shows_one_trace_over_three_nodes() {
+    let text = printed(program(TRACING));
+    let tree = "\
+somebody wants tea (Internal)
+  call orders/Order (Client)
+    request orders/Order (Server, from another node)
+      handle (Internal)
+        call stock/InStock (Client)
+          request stock/InStock (Server, from another node)
+            handle (Internal)
+              look it up (Internal)
+";
+    assert_eq!(text, format!("tea can be had: true\n{tree}"));
 }
 
 #[test]

@@ -105,7 +105,8 @@ impl Pair {
             self.scratch.clear();
             encode_value(small, &mut self.scratch)?;
             let body = Body::Borrowed(&self.scratch);
-            let request = Submit { kind: SubmitKind::Call, route, body, compressed: false, deadline };
+            let request =
+                Submit { kind: SubmitKind::Call, route, body, compressed: false, trace: None, deadline };
             self.tickets.push(self.client.submit(request, token, self.now)?);
         }
         self.client.poll_transmit(&mut self.transmit, self.now);

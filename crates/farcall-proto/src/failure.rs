@@ -243,6 +243,16 @@ pub enum Fault {
     Failed(Failed),
 }
 
+impl Fault {
+    /// As [`Failure::reason`].
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Rejected(rejected) => rejected.reason(),
+            Self::Failed(failed) => failed.reason(),
+        }
+    }
+}
+
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         match fault {

@@ -10,6 +10,7 @@
 //! - [`portmap`]: which port of a host is whose: epmd's protocol, and what a mapper keeps.
 //! - [`cluster`]: who is there, and who is told when something ends.
 //! - [`failure`]: what can become of a request, in four classes.
+//! - [`trace`]: which trace a request belongs to.
 //! - [`link`]: one connection. Its [`frame`](link::frame) module is the protocol reference, and
 //!   [`handshake`](link::handshake) is what stands before it.
 //!
@@ -55,3 +56,4 @@ pub mod link;
 pub mod namesake;
 pub mod peer;
 pub mod portmap;
+pub mod trace;

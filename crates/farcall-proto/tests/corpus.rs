@@ -64,6 +64,56 @@ fn the_corpus_of_fragments_does_no_harm() {
     replay("fragments", fuzz_entries::fragments);
 }
 
+/// Whole conversations.
+type Talk = (&'static str, fn(&mut Pair));
+
+fn talks() -> [Talk; 7] {
+    [
+        ("calls", |pair| {
+            pair.call("a", "echo", b"x");
+            pair.call("a", "fault", b"");
+            pair.client.ping(None, 0).unwrap();
+        }),
+        ("casts", |pair| {
+            let small = pair.cast("a", b"small");
+            let large = pair.cast("a", &[1; 3000]);
+            pair.confirm(small, None).unwrap();
+            pair.confirm(large, None).unwrap();
+        }),
+        ("traces", |pair| {
+            pair.trace = farcall_proto::trace::TraceContext::new([1; 16], [2; 8], true);
+            pair.call("a", "echo", b"x");
+            pair.call("a", "echo", &[2; 4000]);
+            pair.cast("a", b"small");
+            pair.open(300, 1, 100);
+        }),
+        ("delivers", |pair| {
+            let kind = farcall_proto::link::SubmitKind::Deliver;
+            pair.submit(kind, route("a", "m"), b"d", None).unwrap();
+        }),
+        ("items", |pair| {
+            let ticket = pair.open(300, 5, 100);
+            pair.run();
+            while let farcall_proto::link::NextItem::Item { .. } | farcall_proto::link::NextItem::Opened =
+                pair.client.poll_item(ticket, || 0)
+            {
+                pair.run();
+            }
+        }),
+        ("fragments", |pair| {
+            pair.call("a", "large", &server::script(0, 5000));
+            pair.call("b", "echo", &[2; 4000]);
+            pair.call("a", "echo", &[3; 2000]);
+        }),
+        ("goodbye", |pair| {
+            let ticket = pair.call("a", "never", b"");
+            pair.run();
+            pair.client.cancel(ticket);
+            pair.acceptor.goodbye(farcall_proto::link::frame::Goodbye::Draining);
+        }),
+    ]
+}
+
 /// The scripts that `pre_auth` and `fragments` read; any bytes are one.
 const SCRIPTS: &[(&str, &str, &[u8])] = &[
     ("pre_auth", "dials", &[0, 0, 0, 0]),
@@ -99,48 +149,10 @@ fn write_the_corpus() {
         std::fs::create_dir_all(root.join(target)).unwrap();
         std::fs::write(root.join(target).join(name), bytes).unwrap();
     };
-    type Script = (&'static str, fn(&mut Pair));
-    let scripts: [Script; 6] = [
-        ("calls", |pair| {
-            pair.call("a", "echo", b"x");
-            pair.call("a", "fault", b"");
-            pair.client.ping(None, 0).unwrap();
-        }),
-        ("casts", |pair| {
-            let small = pair.cast("a", b"small");
-            let large = pair.cast("a", &[1; 3000]);
-            pair.confirm(small, None).unwrap();
-            pair.confirm(large, None).unwrap();
-        }),
-        ("delivers", |pair| {
-            let kind = farcall_proto::link::SubmitKind::Deliver;
-            pair.submit(kind, route("a", "m"), b"d", None).unwrap();
-        }),
-        ("items", |pair| {
-            let ticket = pair.open(300, 5, 100);
-            pair.run();
-            while let farcall_proto::link::NextItem::Item { .. } | farcall_proto::link::NextItem::Opened =
-                pair.client.poll_item(ticket, || 0)
-            {
-                pair.run();
-            }
-        }),
-        ("fragments", |pair| {
-            pair.call("a", "large", &server::script(0, 5000));
-            pair.call("b", "echo", &[2; 4000]);
-            pair.call("a", "echo", &[3; 2000]);
-        }),
-        ("goodbye", |pair| {
-            let ticket = pair.call("a", "never", b"");
-            pair.run();
-            pair.client.cancel(ticket);
-            pair.acceptor.goodbye(farcall_proto::link::frame::Goodbye::Draining);
-        }),
-    ];
     for (target, name, bytes) in SCRIPTS {
         write(target, name, bytes);
     }
-    for (name, script) in scripts {
+    for (name, script) in talks() {
         let mut pair = Pair::new(fuzz_entries::tight());
         script(&mut pair);
         pair.run();

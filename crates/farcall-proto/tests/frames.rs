@@ -8,7 +8,17 @@
 use farcall_proto::failure::{Failed, Fault, Rejected};
 use farcall_proto::link::ProtocolError;
 use farcall_proto::link::frame::{self, Definition, Frame, Goodbye, Head, Kind, RequestId};
+use farcall_proto::trace::{TRACE_BYTES, TraceContext};
 use proptest::prelude::*;
+
+/// The example of the recommendation.
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// It as it travels.
+const TRACE: &[u8; TRACE_BYTES] = &[
+    0x0a, 0xf7, 0x65, 0x19, 0x16, 0xcd, 0x43, 0xdd, 0x84, 0x48, 0xeb, 0x21, 0x1c, 0x80, 0x31, 0x9c, 0xb7,
+    0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31, 0x01,
+];
 
 const ID: RequestId = RequestId { slot: 0x0403_0201, generation: 0x0807_0605 };
 
@@ -33,32 +43,60 @@ type Golden = (Vec<u8>, &'static str, Frame<'static>);
 
 /// Every kind of frame once.
 fn golden() -> Vec<Golden> {
-    requests_and_answers().into_iter().chain(the_connection_itself()).collect()
+    requests_and_answers().into_iter().chain(with_traces()).chain(the_connection_itself()).collect()
+}
+
+/// Every kind that may have a trace, with one.
+fn with_traces() -> Vec<Golden> {
+    let (id, route, deadline_ms, compressed, payload) = (ID, 9, 5000, false, &b"hi"[..]);
+    let (trace, traced) = (Some(TRACE), TRACEPARENT.parse::<TraceContext>().unwrap());
+    vec![
+        (
+            written(|out| {
+                Head::request(Kind::Request, ID, 9, 5000, true).traced(Some(&traced)).write(b"hi", out)
+            }),
+            "2f000000 01 11 0000 01020304 05060708 09000000 88130000 \
+             0af7651916cd43dd8448eb211c80319c b7ad6b7169203331 01 6869",
+            Frame::Request { id, route, deadline_ms, compressed: true, trace, payload },
+        ),
+        (
+            written(|out| Head::cast(9, false).traced(Some(&traced)).write(b"hi", out)),
+            "23000000 02 10 0000 09000000 0af7651916cd43dd8448eb211c80319c b7ad6b7169203331 01 6869",
+            Frame::Cast { route, compressed, trace, payload },
+        ),
+        (
+            written(|out| Head::open(ID, 9, 5000, 0x1_0000, false).traced(Some(&traced)).write(b"hi", out)),
+            "33000000 04 10 0000 01020304 05060708 09000000 88130000 00000100 \
+             0af7651916cd43dd8448eb211c80319c b7ad6b7169203331 01 6869",
+            Frame::Open { id, route, deadline_ms, window: 0x1_0000, compressed, trace, payload },
+        ),
+    ]
 }
 
 fn requests_and_answers() -> Vec<Golden> {
     let (id, route, deadline_ms, compressed, payload) = (ID, 9, 5000, false, &b"hi"[..]);
+    let trace = None;
     let fault = Fault::Rejected(Rejected::NoSuchActor);
     vec![
         (
             written(|out| Head::request(Kind::Request, ID, 9, 5000, false).write(b"hi", out)),
             "16000000 01 00 0000 01020304 05060708 09000000 88130000 6869",
-            Frame::Request { id, route, deadline_ms, compressed, payload },
+            Frame::Request { id, route, deadline_ms, compressed, trace, payload },
         ),
         (
             written(|out| Head::cast(9, true).write(b"hi", out)),
             "0a000000 02 01 0000 09000000 6869",
-            Frame::Cast { route, compressed: true, payload },
+            Frame::Cast { route, compressed: true, trace, payload },
         ),
         (
             written(|out| Head::request(Kind::Deliver, ID, 9, 5000, false).write(b"hi", out)),
             "16000000 03 00 0000 01020304 05060708 09000000 88130000 6869",
-            Frame::Deliver { id, route, deadline_ms, compressed, payload },
+            Frame::Deliver { id, route, deadline_ms, compressed, trace, payload },
         ),
         (
             written(|out| Head::open(ID, 9, 5000, 0x1_0000, false).write(b"hi", out)),
             "1a000000 04 00 0000 01020304 05060708 09000000 88130000 00000100 6869",
-            Frame::Open { id, route, deadline_ms, window: 0x1_0000, compressed, payload },
+            Frame::Open { id, route, deadline_ms, window: 0x1_0000, compressed, trace, payload },
         ),
         (
             written(|out| Head::reply(ID, false, true).write(b"hi", out)),
@@ -153,6 +191,7 @@ fn every_frame_has_exactly_these_bytes_and_reads_as_it_was_written() {
         assert_eq!(Frame::parse(&bytes[4..]), Ok(frame));
         kinds.push(bytes[4]);
     }
+    kinds.sort_unstable();
     kinds.dedup();
     assert_eq!(kinds, (1..=15).collect::<Vec<u8>>(), "every kind is here");
 }
@@ -183,7 +222,7 @@ fn an_unknown_kind_is_an_error_that_names_it() {
 #[test]
 fn unknown_flags_and_the_reserved_bytes_are_ignored() {
     for (mut bytes, _, frame) in golden() {
-        bytes[5] |= 0xf0;
+        bytes[5] |= 0xe0;
         (bytes[6], bytes[7]) = (0xff, 0xff);
         assert_eq!(Frame::parse(&bytes[4..]), Ok(frame));
     }
@@ -212,11 +251,16 @@ proptest! {
     #[test]
     fn heads_of_any_fields_and_payloads_of_any_bytes_read_as_they_were_written(
         slot: u32, generation: u32, route: u32, deadline_ms: u32, window: u32, compressed: bool,
+        trace: Option<[u8; TRACE_BYTES]>,
         payload in prop::collection::vec(any::<u8>(), 0..300),
     ) {
         let (id, payload) = (RequestId { slot, generation }, &payload[..]);
-        let bytes = written(|out| Head::open(id, route, deadline_ms, window, compressed).write(payload, out));
-        let frame = Frame::Open { id, route, deadline_ms, window, compressed, payload };
+        let context = trace.as_ref().and_then(TraceContext::from_bytes);
+        let trace = context.map(|context| context.to_bytes());
+        let head = Head::open(id, route, deadline_ms, window, compressed).traced(context.as_ref());
+        let bytes = written(|out| head.write(payload, out));
+        let frame =
+            Frame::Open { id, route, deadline_ms, window, compressed, trace: trace.as_ref(), payload };
         prop_assert_eq!(Frame::parse(&bytes[4..]), Ok(frame));
         prop_assert_eq!(u32::from_le_bytes(*bytes.first_chunk().unwrap()) as usize, bytes.len() - 4);
         let bytes = written(|out| Head::reply(id, false, compressed).write(payload, out));

@@ -81,11 +81,9 @@ fn garbage_ends_the_link_with_a_reason() {
 
 #[test]
 fn an_oversized_length_is_refused_by_its_four_bytes_before_anything_is_kept() {
-    for len in [u32::MAX, i32::MAX as u32, (64 << 10) + 29] {
-        assert_eq!(
-            both(&len.to_le_bytes()),
-            ProtocolError::FrameTooLarge { bytes: len as usize, limit: (64 << 10) + 28 }
-        );
+    let limit = (64 << 10) + frame::HEAD_BYTES_MAX;
+    for len in [u32::MAX, i32::MAX as u32, u32::try_from(limit).unwrap() + 1] {
+        assert_eq!(both(&len.to_le_bytes()), ProtocolError::FrameTooLarge { bytes: len as usize, limit });
     }
 }
 
@@ -122,7 +120,7 @@ fn fragments_that_break_the_rules_end_the_link() {
     }
     assert_eq!(
         both(&first(1, u32::MAX, b"x")),
-        ProtocolError::FrameTooLarge { bytes: u32::MAX as usize, limit: (16 << 20) + 28 }
+        ProtocolError::FrameTooLarge { bytes: u32::MAX as usize, limit: (16 << 20) + frame::HEAD_BYTES_MAX }
     );
 }
 

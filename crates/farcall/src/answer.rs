@@ -13,6 +13,7 @@ use crate::batch::Want;
 use crate::message::{Answering, EncodeError, EncodedItems};
 use crate::port::{AnswerPort, Pushed};
 use crate::spare;
+use crate::trace::Served;
 
 /// The answers of one batch, encoded one behind the other.
 #[derive(Debug)]
@@ -46,8 +47,13 @@ impl Replies {
     }
 
     /// Where the answer to this request goes.
-    pub(crate) fn answer_to(&mut self, id: RequestId, want: Want) -> AnswerTo<'_> {
-        AnswerTo { replies: self, id, want }
+    pub(crate) fn answer_to<'a>(
+        &'a mut self,
+        id: RequestId,
+        want: Want,
+        served: &'a mut Served,
+    ) -> AnswerTo<'a> {
+        AnswerTo { replies: self, id, want, served }
     }
 
     fn value(&mut self, id: RequestId, encode: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), EncodeError>) {
@@ -100,6 +106,7 @@ pub(crate) struct AnswerTo<'a> {
     replies: &'a mut Replies,
     id: RequestId,
     want: Want,
+    served: &'a mut Served,
 }
 
 impl Answering for AnswerTo<'_> {
@@ -108,7 +115,8 @@ impl Answering for AnswerTo<'_> {
     }
 
     fn items(&mut self, items: EncodedItems) {
-        Responder::new(self.replies.port.clone(), self.id, self.want).items(items);
+        let served = std::mem::take(self.served);
+        Responder::new(self.replies.port.clone(), self.id, self.want, served).items(items);
     }
 }
 
@@ -118,11 +126,12 @@ pub(crate) struct Responder {
     port: Option<Arc<AnswerPort>>,
     id: RequestId,
     want: Want,
+    served: Served,
 }
 
 impl Responder {
-    pub(crate) fn new(port: Arc<AnswerPort>, id: RequestId, want: Want) -> Self {
-        Self { port: Some(port), id, want }
+    pub(crate) fn new(port: Arc<AnswerPort>, id: RequestId, want: Want, served: Served) -> Self {
+        Self { port: Some(port), id, want, served }
     }
 }
 
@@ -134,7 +143,11 @@ impl Answering for Responder {
         let Some(port) = self.port.take() else { return };
         match encoded {
             Ok(()) => port.reply(self.id, spare::share(payload)),
-            Err(error) => port.reply_fault(self.id, &Failed::ReplyDecode(error.to_string()).into()),
+            Err(error) => {
+                let fault: Fault = Failed::ReplyDecode(error.to_string()).into();
+                self.served.ended(fault.reason());
+                port.reply_fault(self.id, &fault);
+            }
         }
     }
 
@@ -145,7 +158,7 @@ impl Answering for Responder {
         if !port.open_stream(self.id, window) {
             return;
         }
-        actix_rt::spawn(send_items(port, self.id, items));
+        actix_rt::spawn(send_items(port, self.id, items, std::mem::take(&mut self.served)));
     }
 }
 
@@ -153,13 +166,15 @@ impl Drop for Responder {
     fn drop(&mut self) {
         if let Some(port) = self.port.take() {
             let failed = if std::thread::panicking() { Failed::Panicked } else { Failed::ActorStopped };
-            port.reply_fault(self.id, &failed.into());
+            let fault: Fault = failed.into();
+            self.served.ended(fault.reason());
+            port.reply_fault(self.id, &fault);
         }
     }
 }
 
 /// Sends items while the caller has credit; ends when they end, or when the caller gives up.
-async fn send_items(port: Arc<AnswerPort>, id: RequestId, mut items: EncodedItems) {
+async fn send_items(port: Arc<AnswerPort>, id: RequestId, mut items: EncodedItems, _until_the_end: Served) {
     let mut ended = EndOfItems { port: Some(port.clone()), id };
     loop {
         let credit = std::future::poll_fn(|cx| port.poll_credit(id, cx)).await;

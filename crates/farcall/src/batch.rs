@@ -15,7 +15,7 @@ use bytes::Bytes;
 use farcall_proto::failure::{Failed, Fault, Rejected};
 use farcall_proto::link::frame::RequestId;
 
-use crate::answer::{Replies, Responder};
+use crate::answer::{AnswerTo, Replies, Responder};
 use crate::backlog::{Backlog, Timed};
 use crate::clock;
 use crate::compress;
@@ -24,6 +24,7 @@ use crate::message::{Answer, MessageInfo, RemoteMessage};
 use crate::order::Order;
 use crate::port::AnswerPort;
 use crate::tally::Trouble;
+use crate::trace::{Handling, Served};
 
 /// An actor that peers may call. Written by `#[derive(RemoteActor)]`.
 pub trait RemoteActor: Actor<Context = Context<Self>> + Handler<Batch> {
@@ -197,6 +198,7 @@ pub(crate) struct Item {
     pub(crate) deadline: Option<Instant>,
     pub(crate) compressed: bool,
     pub(crate) payload: ItemPayload,
+    pub(crate) served: Served,
 }
 
 /// What the sender wants to hear.
@@ -259,10 +261,10 @@ impl Requests {
         let chunk = self.chunk.clone();
         // An actor that stops itself starts nothing more, as with messages of its own mailbox.
         while !ctx.state().stopping()
-            && let Some((item, now)) = self.next()
+            && let Some((mut item, now)) = self.next()
         {
             let Some(entry) = entries.get(item.entry) else {
-                self.refuse(&item, &Rejected::NoSuchMessage.into());
+                self.refuse(&mut item, &Rejected::NoSuchMessage.into());
                 continue;
             };
             let payload = match &item.payload {
@@ -277,7 +279,7 @@ impl Requests {
                         &unpacked
                     }
                     Err(error) => {
-                        self.refuse(&item, &Rejected::Decode(error.to_string()).into());
+                        self.refuse(&mut item, &Rejected::Decode(error.to_string()).into());
                         self.backlog.tally().trouble(Trouble::Undecodable);
                         continue;
                     }
@@ -296,6 +298,7 @@ impl Requests {
                 started: now,
                 came: self.came,
                 counted: false,
+                served: &mut item.served,
             };
             (entry.run)(actor, ctx, &mut run);
             self.ran += usize::from(!run.counted);
@@ -312,7 +315,7 @@ impl Requests {
     /// The next item that is still wanted, and the time.
     fn next(&mut self) -> Option<(Item, Instant)> {
         loop {
-            let item = self.items.next()?;
+            let mut item = self.items.next()?;
             let mut now = clock::lately();
             self.note_taken(item.payload_bytes(), now);
             if item.want == Want::Nothing {
@@ -323,10 +326,10 @@ impl Requests {
                 now = Instant::now();
             }
             if item.deadline.is_some_and(|deadline| deadline <= now) {
-                self.refuse(&item, &Rejected::Expired.into());
+                self.refuse(&mut item, &Rejected::Expired.into());
                 self.backlog.tally().trouble(Trouble::Expired);
             } else if self.port.is_cancelled(item.id) {
-                self.refuse(&item, &Rejected::Cancelled.into());
+                self.refuse(&mut item, &Rejected::Cancelled.into());
                 self.backlog.tally().trouble(Trouble::Cancelled);
             } else if !self.port.is_closed() {
                 // A closed port: the caller was told that its connection is lost, so it is not started.
@@ -352,7 +355,8 @@ impl Requests {
         }
     }
 
-    fn refuse(&mut self, item: &Item, fault: &Fault) {
+    fn refuse(&mut self, item: &mut Item, fault: &Fault) {
+        item.served.ended(fault.reason());
         self.port.metrics().refused.up();
         if item.want == Want::Nothing {
             self.port.metrics().casts_refused.up();
@@ -376,10 +380,10 @@ impl Drop for Requests {
             let failed = if std::thread::panicking() { Failed::Panicked } else { Failed::ActorStopped };
             self.replies.fault(id, &failed.into());
         }
-        while let Some(item) = self.items.next() {
+        while let Some(mut item) = self.items.next() {
             self.taken.messages += 1;
             self.taken.bytes += item.payload_bytes();
-            self.refuse(&item, &Rejected::ActorStopped.into());
+            self.refuse(&mut item, &Rejected::ActorStopped.into());
             self.backlog.tally().trouble(Trouble::Stopped);
         }
         self.report(now);
@@ -400,12 +404,23 @@ pub struct Run<'a> {
     came: Instant,
     /// How it went is counted elsewhere than in its batch.
     counted: bool,
+    served: &'a mut Served,
 }
 
 impl Run<'_> {
     /// Takes the answer out of the batch: it comes later, from a task.
-    fn detach(&self) -> Responder {
-        Responder::new(self.replies.port().clone(), self.id, self.want)
+    fn detach(&mut self) -> Responder {
+        let served = std::mem::take(self.served);
+        Responder::new(self.replies.port().clone(), self.id, self.want, served)
+    }
+
+    fn answer_to(&mut self) -> AnswerTo<'_> {
+        self.replies.answer_to(self.id, self.want, self.served)
+    }
+
+    /// The handler begins.
+    fn handle(&self) -> Handling {
+        self.served.handle(self.came, self.started)
     }
 
     /// Counts how it went where its answer is given, and not with its batch.
@@ -431,21 +446,23 @@ where
         Ok(message) => message,
         Err(error) => return run.undecodable(M::INFO, &error.to_string()),
     };
+    let handling = run.handle();
     if run.want == Want::Nothing {
-        <A as Handler<M>>::handle(actor, message, ctx).handle(ctx, None);
+        handling.inside(|| <A as Handler<M>>::handle(actor, message, ctx).handle(ctx, None));
         return;
     }
     let (sender, mut receiver): (OneshotSender<M::Result>, _) = tokio::sync::oneshot::channel();
-    <A as Handler<M>>::handle(actor, message, ctx).handle(ctx, Some(sender));
+    handling.inside(|| <A as Handler<M>>::handle(actor, message, ctx).handle(ctx, Some(sender)));
     match receiver.try_recv() {
-        Ok(result) => result.give(&mut run.replies.answer_to(run.id, run.want)),
+        Ok(result) => result.give(&mut run.answer_to()),
         Err(tokio::sync::oneshot::error::TryRecvError::Closed) => {
-            run.replies.fault(run.id, &Failed::ActorStopped.into());
+            run.fault(&Failed::ActorStopped.into());
         }
         Err(tokio::sync::oneshot::error::TryRecvError::Empty) => {
             let (mut responder, mut timed) = (run.detach(), run.timed());
             actix_rt::spawn(async move {
-                if let Ok(result) = receiver.await {
+                // The handler's span ends with its result.
+                if let Ok(result) = handling.around(receiver).await {
                     result.give(&mut responder);
                     timed.answered();
                 }
@@ -465,9 +482,9 @@ where
         Ok(message) => message,
         Err(error) => return run.undecodable(M::INFO, &error.to_string()),
     };
-    let result = <A as Handler<M>>::handle(actor, message, ctx).result();
+    let result = run.handle().inside(|| <A as Handler<M>>::handle(actor, message, ctx)).result();
     if run.want != Want::Nothing {
-        result.give(&mut run.replies.answer_to(run.id, run.want));
+        result.give(&mut run.answer_to());
     }
 }
 
@@ -503,11 +520,12 @@ where
     };
     let counted = run.backlog.hold(run.payload.len());
     // Until it returns the batch answers for it, also if it panics.
-    let result = actor.call(message);
+    let handling = run.handle();
+    let result = handling.inside(|| actor.call(message));
     let mut responder = (run.want != Want::Nothing).then(|| run.detach());
     let mut timed = run.timed();
     actix_rt::spawn(async move {
-        let result = result.await;
+        let result = handling.around(result).await;
         drop(counted);
         if let Some(responder) = &mut responder {
             result.give(responder);
@@ -517,6 +535,11 @@ where
 }
 
 impl Run<'_> {
+    fn fault(&mut self, fault: &Fault) {
+        self.served.ended(fault.reason());
+        self.replies.fault(self.id, fault);
+    }
+
     fn undecodable(&mut self, info: &MessageInfo, why: &str) {
         let port = self.replies.port().clone();
         self.counted = true;
@@ -526,7 +549,7 @@ impl Run<'_> {
         if self.want == Want::Nothing {
             port.metrics().casts_refused.up();
         } else {
-            self.replies.fault(self.id, &Rejected::Decode(why.to_owned()).into());
+            self.fault(&Rejected::Decode(why.to_owned()).into());
         }
     }
 }

@@ -18,6 +18,7 @@ use farcall_proto::link::{
     Arrival, Casted, ClientLink, Limits, Loan, LossCause, NextItem, Outgoing, PEER_DRAINING, Phase,
     RoomTicket, RouteKey, Submit, Ticket,
 };
+use farcall_proto::trace::TraceContext;
 use parking_lot::Mutex;
 
 use crate::flow::{Flow, Load};
@@ -157,10 +158,11 @@ impl Conn {
         route: &RouteKey<'_>,
         body: Body<'_>,
         compressed: bool,
+        trace: Option<&TraceContext>,
         now: Instant,
     ) -> Result<Casted, NotSent> {
         self.with_link(|inner| {
-            let casted = inner.link.cast(route, body, compressed)?;
+            let casted = inner.link.cast(route, body, compressed, trace)?;
             inner.last_used = now;
             inner.casts += 1;
             Ok(casted)

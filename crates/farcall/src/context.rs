@@ -23,6 +23,7 @@ use crate::members::Members;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::tls::Tls;
+use crate::trace::Tracer;
 use crate::turns::Turns;
 
 /// The protocol versions this node speaks.
@@ -34,6 +35,13 @@ pub(crate) struct Cookies {
     pub(crate) keyring: Option<Keyring>,
     /// Where they were read; none if the program gave them.
     pub(crate) file: Option<PathBuf>,
+}
+
+/// What the program gives besides settings.
+pub(crate) struct Given {
+    pub(crate) discovery: Arc<dyn Discovery>,
+    pub(crate) log_switch: Option<LogSwitch>,
+    pub(crate) tracer: Tracer,
 }
 
 /// One node, without its actors.
@@ -64,6 +72,8 @@ pub(crate) struct Context {
     keyring: RwLock<Option<Keyring>>,
     /// Where the cookies can be read again; none if the program gave them.
     pub(crate) cookie_file: Option<PathBuf>,
+    /// Makes spans of requests.
+    pub(crate) tracer: Tracer,
     /// What the program lets operators change of its log.
     pub(crate) log_switch: Option<LogSwitch>,
     draining: AtomicBool,
@@ -83,9 +93,9 @@ impl Context {
         cookies: Cookies,
         tls: Option<Tls>,
         registry: Arc<Registry>,
-        discovery: Arc<dyn Discovery>,
-        log_switch: Option<LogSwitch>,
+        given: Given,
     ) -> std::io::Result<Arc<Self>> {
+        let Given { discovery, log_switch, tracer } = given;
         let incarnation = Incarnation(u64::from_le_bytes(random().map_err(std::io::Error::other)?));
         let heart = Heart::start(config.tick, config.tick_intensity)?;
         let gate = Mutex::new(Gate::new(gate_limits(&config), Instant::now()));
@@ -107,6 +117,7 @@ impl Context {
             binding: OnceLock::new(),
             keyring: RwLock::new(cookies.keyring),
             cookie_file: cookies.file,
+            tracer,
             log_switch,
             draining: AtomicBool::new(false),
             drain_begun: Notify::new(),

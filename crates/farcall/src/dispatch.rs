@@ -21,6 +21,7 @@ use crate::logging::Foreign;
 use crate::port::AnswerPort;
 use crate::registry::Resolved;
 use crate::tally::Trouble;
+use crate::trace::Served;
 use crate::transport::{Fresh, Progress, Side};
 use handlers::Handlers;
 
@@ -173,19 +174,19 @@ impl Dispatch {
     }
 
     /// Puts a request into its actor's batch; gives it back if the mailbox is full but moves.
-    fn request(&mut self, request: Request, now: Instant, pump: &Waker) -> Result<(), Box<Request>> {
+    fn request(&mut self, mut request: Request, now: Instant, pump: &Waker) -> Result<(), Box<Request>> {
         if !matches!(request.kind, RequestKind::Cast { .. }) {
             self.port.forget_cancelled_slot(request.id.slot);
         }
         let target = match self.target(request.route).and_then(|target| target.suits(request.kind)) {
             Ok(target) => target,
             Err(rejected) => {
-                self.refuse(&request, rejected);
+                self.refuse(&mut request, rejected);
                 return Ok(());
             }
         };
         if self.crowded {
-            self.busy(&request, target.handler, "acceptor_bytes_max");
+            self.busy(&mut request, target.handler, "acceptor_bytes_max");
             return Ok(());
         }
         let bytes = match &request.payload {
@@ -203,10 +204,11 @@ impl Dispatch {
                 return Err(Box::new(request));
             }
             Admission::Stuck => {
-                self.busy(&request, target.handler, "the actor's mailbox");
+                self.busy(&mut request, target.handler, "the actor's mailbox");
                 return Ok(());
             }
         }
+        let served = self.served(&mut request);
         let want = match request.kind {
             RequestKind::Call => Want::Value,
             RequestKind::Open { window } => Want::Items { window },
@@ -218,13 +220,22 @@ impl Dispatch {
             Payload::Chunk { start, end } => ItemPayload::Chunk { start: start as usize, end: end as usize },
             Payload::Whole(bytes) => ItemPayload::Whole(bytes),
         };
+        let Some(handler) = self.handlers.get_mut(target.handler) else { return Ok(()) };
         if handler.items.is_empty() {
             self.touched.push(target.handler);
         }
         handler.bytes += bytes;
         let RouteTarget { entry, version, .. } = target;
-        let item =
-            Item { want, id: request.id, entry, version, deadline, compressed: request.compressed, payload };
+        let item = Item {
+            want,
+            id: request.id,
+            entry,
+            version,
+            deadline,
+            compressed: request.compressed,
+            payload,
+            served,
+        };
         handler.items.push(item);
         if request.kind == RequestKind::Deliver {
             self.port.pump(|link, _, _| link.reply(request.id, false, Body::Borrowed(&[])));
@@ -232,15 +243,23 @@ impl Dispatch {
         Ok(())
     }
 
+    /// The span of a request that came in.
+    fn served(&self, request: &mut Request) -> Served {
+        let Some(route) = self.routes.get(request.route as usize) else { return Served::default() };
+        let Definition { actor, message, .. } = &*route.definition;
+        self.context.tracer.serves(request, self.port.peer(), actor, message)
+    }
+
     /// Refuses a request for this actor because `what` is full.
-    fn busy(&mut self, request: &Request, handler: usize, what: &str) {
+    fn busy(&mut self, request: &mut Request, handler: usize, what: &str) {
         if let Some(handler) = self.handlers.get_mut(handler) {
             handler.registration.backlog.tally().trouble(Trouble::Busy);
         }
         self.refuse(request, Rejected::Busy(what.to_owned()));
     }
 
-    fn refuse(&mut self, request: &Request, rejected: Rejected) {
+    fn refuse(&mut self, request: &mut Request, rejected: Rejected) {
+        self.served(request).ended(rejected.reason());
         let metrics = &self.context.metrics;
         metrics.refused.up();
         if let Some(route) = self.routes.get(request.route as usize) {

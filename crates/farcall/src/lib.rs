@@ -67,8 +67,9 @@
 //!
 //! # What it needs
 //!
-//! A Unix system, and an actix arbiter to start a node on. One TCP port if the node is to be called. There are no
-//! feature flags.
+//! A Unix system, and an actix arbiter to start a node on. One TCP port if the node is to be called.
+//!
+//! The one feature is `tracing`, off by default: traces that go on across nodes, with the `tracing` crate; see the module `trace`.
 
 #[allow(unused_extern_crates, reason = "the macros write `::farcall::` paths, which must also work in here")]
 extern crate self as farcall;
@@ -108,6 +109,10 @@ mod order;
 mod port;
 mod registry;
 mod tls;
+#[cfg(not(feature = "tracing"))]
+mod trace;
+#[cfg(feature = "tracing")]
+pub mod trace;
 mod transport;
 mod turns;
 mod wire;

@@ -49,6 +49,7 @@ const LAYERS: &[(u32, &[&str])] = &[
             "flow",
             "backlog",
             "registry",
+            "trace",
             "members",
             "context",
             "port",

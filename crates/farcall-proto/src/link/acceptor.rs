@@ -18,6 +18,7 @@ use super::routes::check_definition;
 use super::traffic::Traffic;
 use super::{Agreed, Limits, LossCause, ProtocolError};
 use crate::failure::{Failed, Fault, Rejected};
+use crate::trace::{TRACE_BYTES, TraceContext};
 
 /// What one read brought, cut into frames.
 #[derive(Debug, Default)]
@@ -66,6 +67,8 @@ pub struct Request {
     pub deadline_ms: u32,
     /// Whether the payload is compressed.
     pub compressed: bool,
+    /// The trace it belongs to. Most have none, so it has a place of its own.
+    pub trace: Option<Box<TraceContext>>,
     /// The encoded message.
     pub payload: Payload,
 }
@@ -143,6 +146,11 @@ pub enum Credit {
     Wait,
     /// The caller gave it up.
     Cancelled,
+}
+
+/// One that is no trace, for an id of it is all zeros, is left out.
+fn boxed(trace: Option<&[u8; TRACE_BYTES]>) -> Option<Box<TraceContext>> {
+    trace.and_then(TraceContext::from_bytes).map(Box::new)
 }
 
 impl<T> AcceptorLink<T> {
@@ -259,31 +267,28 @@ impl<T> AcceptorLink<T> {
         items: &mut Vec<Inbound>,
     ) -> Result<(), ProtocolError> {
         match frame {
-            Frame::Request { id, route, deadline_ms, compressed, payload } => {
-                let payload = locate(payload);
-                let kind = RequestKind::Call;
-                self.request(Request { kind, id, route, deadline_ms, compressed, payload }, items)
+            Frame::Request { id, route, deadline_ms, compressed, trace, payload } => {
+                let (kind, payload, trace) = (RequestKind::Call, locate(payload), boxed(trace));
+                self.request(Request { kind, id, route, deadline_ms, compressed, trace, payload }, items)
             }
-            Frame::Cast { route, compressed, payload } => {
+            Frame::Cast { route, compressed, trace, payload } => {
                 let count = self.casts.get_mut(route as usize).ok_or(ProtocolError::UndefinedRoute)?;
                 let kind = RequestKind::Cast { nth: *count };
                 *count += 1;
                 self.traffic.came();
-                let id = RequestId { slot: 0, generation: 0 };
-                let deadline_ms = frame::NO_DEADLINE;
-                let payload = locate(payload);
-                items.push(Inbound::Request(Request { kind, id, route, deadline_ms, compressed, payload }));
+                let (id, deadline_ms) = (RequestId { slot: 0, generation: 0 }, frame::NO_DEADLINE);
+                let (payload, trace) = (locate(payload), boxed(trace));
+                let cast = Request { kind, id, route, deadline_ms, compressed, trace, payload };
+                items.push(Inbound::Request(cast));
                 Ok(())
             }
-            Frame::Deliver { id, route, deadline_ms, compressed, payload } => {
-                let payload = locate(payload);
-                let kind = RequestKind::Deliver;
-                self.request(Request { kind, id, route, deadline_ms, compressed, payload }, items)
+            Frame::Deliver { id, route, deadline_ms, compressed, trace, payload } => {
+                let (kind, payload, trace) = (RequestKind::Deliver, locate(payload), boxed(trace));
+                self.request(Request { kind, id, route, deadline_ms, compressed, trace, payload }, items)
             }
-            Frame::Open { id, route, deadline_ms, window, compressed, payload } => {
-                let payload = locate(payload);
-                let kind = RequestKind::Open { window };
-                self.request(Request { kind, id, route, deadline_ms, compressed, payload }, items)
+            Frame::Open { id, route, deadline_ms, window, compressed, trace, payload } => {
+                let (kind, payload, trace) = (RequestKind::Open { window }, locate(payload), boxed(trace));
+                self.request(Request { kind, id, route, deadline_ms, compressed, trace, payload }, items)
             }
             Frame::Define { route, definition } => {
                 check_definition(route, &definition, self.casts.len(), self.limits.routes_max)?;

@@ -175,7 +175,7 @@ impl<T> ClientLink<T> {
                 Head::open(id, route.number, deadline_ms, window, request.compressed)
             }
         };
-        let place = self.outbox.push(Lane::Actor(route.actor), head, request.body);
+        let place = self.outbox.push(Lane::Actor(route.actor), head.traced(request.trace), request.body);
         self.traffic.goes();
         let origin = Origin::Frame(place);
         let id = match request.kind {
@@ -196,11 +196,12 @@ impl<T> ClientLink<T> {
         route: &RouteKey<'_>,
         body: Body<'_>,
         compressed: bool,
+        trace: Option<&crate::trace::TraceContext>,
     ) -> Result<Casted, NotSent> {
         let route = self.admit(route, body.as_slice().len(), false)?;
         let nth = self.routes.count_cast(route.number);
         let head = Head::cast(route.number, compressed);
-        let place = self.outbox.push(Lane::Actor(route.actor), head, body);
+        let place = self.outbox.push(Lane::Actor(route.actor), head.traced(trace), body);
         self.traffic.goes();
         Ok(Casted { route: route.number, actor: route.actor, nth, place })
     }

@@ -16,12 +16,16 @@ use serde::{Deserialize, Serialize};
 
 use super::ProtocolError;
 use crate::failure::Fault;
+use crate::trace::{TRACE_BYTES, TraceContext};
+use reader::Reader;
+
+mod reader;
 
 /// The bytes before the body: length, kind, flags, reserved.
 pub const HEAD_BYTES: usize = 8;
 
 /// The most bytes a frame has besides its payload.
-pub const HEAD_BYTES_MAX: usize = 28;
+pub const HEAD_BYTES_MAX: usize = 28 + TRACE_BYTES;
 
 /// The payload is compressed.
 pub const FLAG_COMPRESSED: u8 = 1;
@@ -31,6 +35,8 @@ pub const FLAG_FAULT: u8 = 2;
 pub const FLAG_FIRST: u8 = 4;
 /// The sender gives the fragmented frame up.
 pub const FLAG_ABORT: u8 = 8;
+/// Before the payload stands a [`TraceContext`], [`TRACE_BYTES`] long and never compressed.
+pub const FLAG_TRACED: u8 = 16;
 
 /// What a frame is. The numbers are the wire's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +176,8 @@ pub enum Frame<'a> {
         deadline_ms: u32,
         /// Whether the payload is compressed.
         compressed: bool,
+        /// The trace it belongs to, with [`FLAG_TRACED`].
+        trace: Option<&'a [u8; TRACE_BYTES]>,
         /// The encoded message.
         payload: &'a [u8],
     },
@@ -179,6 +187,8 @@ pub enum Frame<'a> {
         route: u32,
         /// Whether the payload is compressed.
         compressed: bool,
+        /// The trace it belongs to, with [`FLAG_TRACED`].
+        trace: Option<&'a [u8; TRACE_BYTES]>,
         /// The encoded message.
         payload: &'a [u8],
     },
@@ -193,6 +203,8 @@ pub enum Frame<'a> {
         deadline_ms: u32,
         /// Whether the payload is compressed.
         compressed: bool,
+        /// The trace it belongs to, with [`FLAG_TRACED`].
+        trace: Option<&'a [u8; TRACE_BYTES]>,
         /// The encoded message.
         payload: &'a [u8],
     },
@@ -209,6 +221,8 @@ pub enum Frame<'a> {
         window: u32,
         /// Whether the payload is compressed.
         compressed: bool,
+        /// The trace it belongs to, with [`FLAG_TRACED`].
+        trace: Option<&'a [u8; TRACE_BYTES]>,
         /// The encoded message.
         payload: &'a [u8],
     },
@@ -311,17 +325,23 @@ impl<'a> Frame<'a> {
         Ok(match kind {
             Kind::Request => {
                 let (id, route, deadline_ms) = (reader.id()?, reader.u32()?, reader.u32()?);
-                Self::Request { id, route, deadline_ms, compressed, payload: reader.0 }
+                let trace = reader.trace(flags)?;
+                Self::Request { id, route, deadline_ms, compressed, trace, payload: reader.0 }
             }
             Kind::Deliver => {
                 let (id, route, deadline_ms) = (reader.id()?, reader.u32()?, reader.u32()?);
-                Self::Deliver { id, route, deadline_ms, compressed, payload: reader.0 }
+                let trace = reader.trace(flags)?;
+                Self::Deliver { id, route, deadline_ms, compressed, trace, payload: reader.0 }
             }
             Kind::Open => {
                 let (id, route, deadline_ms) = (reader.id()?, reader.u32()?, reader.u32()?);
-                Self::Open { id, route, deadline_ms, window: reader.u32()?, compressed, payload: reader.0 }
+                let (window, trace) = (reader.u32()?, reader.trace(flags)?);
+                Self::Open { id, route, deadline_ms, window, compressed, trace, payload: reader.0 }
             }
-            Kind::Cast => Self::Cast { route: reader.u32()?, compressed, payload: reader.0 },
+            Kind::Cast => {
+                let (route, trace) = (reader.u32()?, reader.trace(flags)?);
+                Self::Cast { route, compressed, trace, payload: reader.0 }
+            }
             Kind::Reply => {
                 let fault = flags & FLAG_FAULT != 0;
                 Self::Reply { id: reader.id()?, fault, compressed, payload: reader.0 }
@@ -345,40 +365,6 @@ impl<'a> Frame<'a> {
             },
             Kind::Void => Self::Void,
         })
-    }
-}
-
-/// Reads fixed fields off the front; a short frame is an error, never a panic.
-struct Reader<'a>(&'a [u8]);
-
-impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], ProtocolError> {
-        let (head, rest) = self.0.split_first_chunk::<N>().ok_or(ProtocolError::Truncated)?;
-        self.0 = rest;
-        Ok(*head)
-    }
-
-    fn u8(&mut self) -> Result<u8, ProtocolError> {
-        self.take::<1>().map(|[byte]| byte)
-    }
-
-    fn u32(&mut self) -> Result<u32, ProtocolError> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Result<u64, ProtocolError> {
-        self.take().map(u64::from_le_bytes)
-    }
-
-    fn id(&mut self) -> Result<RequestId, ProtocolError> {
-        Ok(RequestId { slot: self.u32()?, generation: self.u32()? })
-    }
-
-    fn definition(&mut self) -> Result<Definition, ProtocolError> {
-        match postcard::take_from_bytes(self.0) {
-            Ok((definition, _optional)) => Ok(definition),
-            Err(_) => Err(ProtocolError::BadDefinition),
-        }
     }
 }
 
@@ -431,6 +417,14 @@ impl Head {
     /// The head of a [`Frame::Open`].
     pub fn open(id: RequestId, route: u32, deadline_ms: u32, window: u32, compressed: bool) -> Self {
         Self::request(Kind::Open, id, route, deadline_ms, compressed).with(window.to_le_bytes())
+    }
+
+    /// This head of a request or a cast, with the trace that it belongs to: the last thing before the payload.
+    pub fn traced(mut self, trace: Option<&TraceContext>) -> Self {
+        let Some(trace) = trace else { return self };
+        let [_, _, _, _, _, flags, ..] = &mut self.bytes;
+        *flags |= FLAG_TRACED;
+        self.with(trace.to_bytes())
     }
 
     /// The head of a [`Frame::Cast`].

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::frame::NO_DEADLINE;
 use super::outbox::Body;
 use super::routes::RouteKey;
+use crate::trace::TraceContext;
 
 /// One request to submit.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Submit<'a> {
     pub body: Body<'a>,
     /// Whether it is compressed.
     pub compressed: bool,
+    /// The trace that it belongs to.
+    pub trace: Option<&'a TraceContext>,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
 }

@@ -113,7 +113,8 @@ fn small_casts_behind_a_large_one_are_counted_with_what_it_takes_to_keep_them() 
     let mut pair = Pair::new(Limits { unsent_bytes_max: 1 << 20, ..Limits::default() });
     pair.up.stalled = true;
     pair.cast("a", &[0; 100_000]);
-    let cast = |pair: &mut Pair| pair.client.cast(&route("a", "note"), Body::Borrowed(&[]), false).is_ok();
+    let cast =
+        |pair: &mut Pair| pair.client.cast(&route("a", "note"), Body::Borrowed(&[]), false, None).is_ok();
     let mut count = 0;
     while cast(&mut pair) {
         count += 1;
@@ -242,7 +243,7 @@ fn a_draining_peer_finishes_what_runs_and_refuses_what_is_new() {
     assert_eq!(pair.failure(crossing), Rejected::Draining.into());
     assert!(matches!(pair.client.phase(), Phase::Closing(why) if *why == farcall_proto::link::PEER_DRAINING));
     assert!(matches!(
-        pair.client.cast(&route("a", "m"), Body::Borrowed(b""), false),
+        pair.client.cast(&route("a", "m"), Body::Borrowed(b""), false, None),
         Err(NotSent::Disconnected(_))
     ));
     assert_eq!(frames(&pair.down.wire).iter().filter(|f| matches!(f, Frame::Goodbye { .. })).count(), 1);

@@ -73,7 +73,12 @@ fn a_lost_link_takes_nothing_gives_nothing_and_keeps_nothing() {
     assert_eq!(pair.woken, [0]);
     assert!(
         pair.client
-            .cast(&crate::support::route("a", "m"), farcall_proto::link::outbox::Body::Borrowed(b""), false)
+            .cast(
+                &crate::support::route("a", "m"),
+                farcall_proto::link::outbox::Body::Borrowed(b""),
+                false,
+                None
+            )
             .is_err()
     );
     assert!(pair.client.ping(None, 7).is_err());

@@ -14,3 +14,4 @@ mod order;
 mod streams;
 mod time;
 mod tokens;
+mod traces;

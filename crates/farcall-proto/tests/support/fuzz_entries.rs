@@ -121,7 +121,8 @@ pub fn link_client(input: &[u8]) {
     let mut tickets = Vec::new();
     for (kind, token) in kinds.into_iter().zip(0u32..) {
         let deadline = Some(now + Duration::from_secs(5));
-        let request = Submit { kind, route, body: Body::Borrowed(b"x"), compressed: false, deadline };
+        let request =
+            Submit { kind, route, body: Body::Borrowed(b"x"), compressed: false, trace: None, deadline };
         tickets.extend(link.submit(request, token, now));
     }
     let (mut buffer, mut batch, mut woken) = (BytesMut::new(), Vec::new(), Vec::new());

@@ -14,6 +14,7 @@ use farcall_proto::link::outbox::Body;
 use farcall_proto::link::{
     AcceptorLink, Casted, ClientLink, Limits, LossCause, Outcome, RouteKey, Slice, Submit, SubmitKind, Ticket,
 };
+use farcall_proto::trace::TraceContext;
 use pipe::Pipe;
 use server::Server;
 
@@ -49,6 +50,8 @@ pub struct Pair {
     pub down: Pipe,
     /// Tokens that came back to callers.
     pub woken: Vec<u32>,
+    /// The trace of what is sent next.
+    pub trace: Option<TraceContext>,
     next_token: u32,
     acceptor_params: PeerParams,
     /// Why either side ended the connection.
@@ -79,6 +82,7 @@ impl Pair {
             up: Pipe::default(),
             down: Pipe::default(),
             woken: Vec::new(),
+            trace: None,
             next_token: 0,
             acceptor_params: params(&acceptor),
             ended: None,
@@ -98,7 +102,8 @@ impl Pair {
     ) -> Result<Ticket, NotSent> {
         let deadline = timeout.map(|timeout| self.now + timeout);
         let body = Body::Borrowed(payload);
-        let request = Submit { kind, route, body, compressed: false, deadline };
+        let trace = self.trace.as_ref();
+        let request = Submit { kind, route, body, compressed: false, trace, deadline };
         let ticket = self.client.submit(request, self.next_token, self.now)?;
         self.next_token += 1;
         Ok(ticket)
@@ -118,7 +123,8 @@ impl Pair {
     }
 
     pub fn cast(&mut self, actor: &str, payload: &[u8]) -> Casted {
-        self.client.cast(&route(actor, "note"), Body::Borrowed(payload), false).unwrap()
+        let trace = self.trace.as_ref();
+        self.client.cast(&route(actor, "note"), Body::Borrowed(payload), false, trace).unwrap()
     }
 
     pub fn confirm(&mut self, cast: Casted, timeout: Option<Duration>) -> Result<Ticket, Failure> {

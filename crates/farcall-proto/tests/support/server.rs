@@ -7,6 +7,7 @@ use farcall_proto::failure::Rejected;
 use farcall_proto::link::frame::{Definition, RequestId};
 use farcall_proto::link::outbox::Body;
 use farcall_proto::link::{AcceptorLink, Credit, Inbound, Payload, Request, RequestKind, Slice};
+use farcall_proto::trace::TraceContext;
 
 /// One message as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,7 @@ pub struct Received {
     pub payload: Vec<u8>,
     pub kind: RequestKind,
     pub deadline_ms: u32,
+    pub trace: Option<TraceContext>,
 }
 
 /// The script, and what it saw.
@@ -78,9 +80,10 @@ impl Server {
             Payload::Chunk { start, end } => chunk[*start as usize..*end as usize].to_vec(),
             Payload::Whole(bytes) => bytes.to_vec(),
         };
-        let Request { kind, id, route, deadline_ms, .. } = request;
+        let Request { kind, id, route, deadline_ms, trace, .. } = request;
         let Definition { actor, message, .. } = &self.routes[route as usize];
-        self.received.push(Received { actor: actor.clone(), payload: payload.clone(), kind, deadline_ms });
+        let (actor, trace) = (actor.clone(), trace.map(|trace| *trace));
+        self.received.push(Received { actor, payload: payload.clone(), kind, deadline_ms, trace });
         match (kind, message.as_str()) {
             (RequestKind::Cast { nth }, _) => {
                 assert_eq!(usize::try_from(nth).unwrap(), self.casts[route as usize].len());

@@ -146,7 +146,17 @@ mod tests {
     fn item() -> Item {
         let id = RequestId { slot: 0, generation: 0 };
         let payload = ItemPayload::Whole(bytes::Bytes::new());
-        Item { want: Want::Nothing, id, entry: 0, version: 1, deadline: None, compressed: false, payload }
+        let served = crate::trace::Served::default();
+        Item {
+            want: Want::Nothing,
+            id,
+            entry: 0,
+            version: 1,
+            deadline: None,
+            compressed: false,
+            payload,
+            served,
+        }
     }
 
     fn with_table(test: impl FnOnce(Table)) {

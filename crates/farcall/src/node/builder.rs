@@ -19,7 +19,7 @@ use crate::access::AccessList;
 use crate::batch::RemoteActor;
 use crate::cluster::Cluster;
 use crate::config::{Config, ConfigError, Listen, MapperUse, PortRange};
-use crate::context::{Context, Cookies};
+use crate::context::{Context, Cookies, Given};
 use crate::cookie::{CookieFile, CookieFileError};
 use crate::discovery::{Address, AddressError, Discovery};
 use crate::dispatcher::Clients;
@@ -30,6 +30,7 @@ use crate::portmap::{NotRegistered, PortMap};
 use crate::registry::{RESERVED, RegisterError, Registry, RegistryLimits};
 use crate::rpc::Caller;
 use crate::tls::{Tls, TlsError, TlsMaterial};
+use crate::trace::Tracer;
 
 /// Puts a node together. Everything has a default but the name.
 #[must_use = "a node begins with start()"]
@@ -40,6 +41,7 @@ pub struct NodeBuilder {
     tls: Option<TlsMaterial>,
     discovery: Option<Arc<dyn Discovery>>,
     log_switch: Option<LogSwitch>,
+    tracer: Tracer,
     problem: Option<StartError>,
 }
 
@@ -152,6 +154,7 @@ impl NodeBuilder {
             tls: None,
             discovery: None,
             log_switch: None,
+            tracer: Tracer::default(),
             problem: None,
         }
     }
@@ -164,6 +167,7 @@ impl NodeBuilder {
             tls: None,
             discovery: None,
             log_switch: None,
+            tracer: Tracer::default(),
             problem: None,
         }
     }
@@ -210,6 +214,14 @@ impl NodeBuilder {
             }
             Err(error) => self.problem = Some(error),
         }
+        self
+    }
+
+    /// Makes a span of every request that this node sends or gets, and lets traces go on across nodes; see
+    /// [`trace`](crate::trace). Without it there are none.
+    #[cfg(feature = "tracing")]
+    pub fn tracing(mut self, bridge: impl crate::trace::Bridge) -> Self {
+        self.tracer = Tracer::new(bridge);
         self
     }
 
@@ -290,8 +302,9 @@ impl NodeBuilder {
             mailbox_bytes_max: config.mailbox_bytes_max,
         };
         let registry = Registry::new(config.access.clone(), limits);
-        let context = Context::new(name, config, cookies, tls, registry, discovery, self.log_switch)
-            .map_err(StartError::System)?;
+        let given = Given { discovery, log_switch: self.log_switch, tracer: self.tracer };
+        let context =
+            Context::new(name, config, cookies, tls, registry, given).map_err(StartError::System)?;
         let acceptors = Arc::new(Acceptors::default());
         // Whoever comes in finds the node whole.
         let unstarted = Unstarted(Some(assemble(&context, acceptors.clone())?));

@@ -8,6 +8,7 @@ use farcall_proto::failure::{Failure, NotSent};
 use farcall_proto::link::outbox::Body;
 use farcall_proto::link::{Casted, Outcome, SubmitKind};
 use farcall_proto::peer::Target;
+use farcall_proto::trace::TraceContext;
 
 use super::encode::with_encoded;
 use super::exchange::{Exchange, Site, Times, packed};
@@ -51,6 +52,22 @@ pub(super) fn send(
     site: &Site<'_>,
     payload: &Encoded<'_>,
 ) -> Result<(Arc<Conn>, Casted), NotSent> {
+    let Site { target, actor, message } = site;
+    let mut asked = caller.context.tracer.casts(target.node(), actor.name, message.name);
+    let queued = queue(caller, site, payload, asked.context());
+    match &queued {
+        Ok(_) => asked.ended(Ok(())),
+        Err(failure) => asked.ended(Err(&failure.clone().into())),
+    }
+    queued
+}
+
+fn queue(
+    caller: &Caller,
+    site: &Site<'_>,
+    payload: &Encoded<'_>,
+    trace: Option<&TraceContext>,
+) -> Result<(Arc<Conn>, Casted), NotSent> {
     site.check()?;
     // It has no deadline, and nothing else needs the exact time.
     let now = clock::lately();
@@ -63,7 +80,7 @@ pub(super) fn send(
             None => (payload.body(), false),
         };
         tries += 1;
-        match conn.cast(&site.route(), body, compressed, now) {
+        match conn.cast(&site.route(), body, compressed, trace, now) {
             Ok(casted) => return Ok((conn, casted)),
             Err(NotSent::Disconnected(_)) if tries < TRIES => {}
             Err(failure) => {

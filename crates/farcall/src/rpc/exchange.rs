@@ -18,6 +18,7 @@ use super::{Caller, Named};
 use crate::compress;
 use crate::conn::{Conn, Encoded, RoomWait};
 use crate::message::MessageInfo;
+use crate::trace::Asked;
 
 /// What a request is, besides its bytes.
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +101,7 @@ pub(super) struct Exchange {
     deadline: Instant,
     room_until: Instant,
     state: State,
+    asked: Asked,
 }
 
 enum State {
@@ -115,7 +117,7 @@ impl Exchange {
     pub(super) fn new(kind: SubmitKind, timeout: Duration, send_timeout: Duration, now: Instant) -> Self {
         let deadline = deadline_after(now, timeout);
         let room_until = deadline.min(deadline_after(now, send_timeout));
-        Self { kind, deadline, room_until, state: State::Done }
+        Self { kind, deadline, room_until, state: State::Done, asked: Asked::default() }
     }
 
     /// Submits the request; if the queue is full, keeps the bytes and waits for room when polled.
@@ -127,8 +129,8 @@ impl Exchange {
         waker: &Waker,
         now: Instant,
     ) -> Result<(), Failure> {
-        site.check()?;
-        match submit(caller, site, self.kind, self.deadline, &payload, waker, now) {
+        self.check(caller, site)?;
+        match self.submit(caller, site, &payload, waker, now) {
             Ok((conn, ticket)) => {
                 self.state = State::Waiting { conn, ticket };
                 Ok(())
@@ -143,7 +145,48 @@ impl Exchange {
                 self.state = State::Room { wait, payload, sleep };
                 Ok(())
             }
-            Err((failure, _)) => Err(failure.into()),
+            Err((failure, _)) => self.refused(failure),
+        }
+    }
+
+    /// The request begins here, unless it can be seen to be wrong.
+    fn check(&mut self, caller: &Caller, site: &Site<'_>) -> Result<(), Failure> {
+        let Site { target, actor, message } = site;
+        self.asked = caller.context.tracer.asks(self.kind, target.node(), actor.name, message.name);
+        site.check().or_else(|failure| self.refused(failure))
+    }
+
+    /// It ends before it was sent.
+    fn refused(&mut self, failure: NotSent) -> Result<(), Failure> {
+        let failure = failure.into();
+        self.asked.ended(Err(&failure));
+        Err(failure)
+    }
+
+    fn submit(
+        &self,
+        caller: &Caller,
+        site: &Site<'_>,
+        payload: &Encoded<'_>,
+        waker: &Waker,
+        now: Instant,
+    ) -> Result<(Arc<Conn>, Ticket), Refused> {
+        let (kind, deadline, trace) = (self.kind, Some(self.deadline), self.asked.context());
+        let mut tries = 0;
+        loop {
+            let conn = caller.clients.conn(site.target, now).map_err(|failure| (failure, None))?;
+            let packed = packed(caller, &conn, payload);
+            let (body, compressed) = match &packed {
+                Some(packed) => (Body::Shared(packed.clone()), true),
+                None => (payload.body(), false),
+            };
+            let request = Submit { kind, route: site.route(), body, compressed, trace, deadline };
+            tries += 1;
+            match conn.submit(request, waker.clone(), now) {
+                Ok(ticket) => return Ok((conn, ticket)),
+                Err(NotSent::Disconnected(_)) if tries < TRIES => {}
+                Err(failure) => return Err((failure, Some(conn))),
+            }
         }
     }
 
@@ -156,11 +199,14 @@ impl Exchange {
         waker: &Waker,
         now: Instant,
     ) -> Result<(), Failure> {
-        site.check()?;
-        let submitted = submit(caller, site, self.kind, self.deadline, &payload, waker, now);
-        let (conn, ticket) = submitted.map_err(|(failure, _)| failure)?;
-        self.state = State::Waiting { conn, ticket };
-        Ok(())
+        self.check(caller, site)?;
+        match self.submit(caller, site, &payload, waker, now) {
+            Ok((conn, ticket)) => {
+                self.state = State::Waiting { conn, ticket };
+                Ok(())
+            }
+            Err((failure, _)) => self.refused(failure),
+        }
     }
 
     /// The outcome, once.
@@ -189,6 +235,7 @@ impl Exchange {
                         return Poll::Pending;
                     }
                     self.state = State::Done;
+                    self.asked.ended(arrival.answer().map(|_| ()));
                     return Poll::Ready(());
                 }
                 State::Done => {
@@ -197,6 +244,7 @@ impl Exchange {
                 }
                 State::Room { .. } => {
                     if let Poll::Ready(failure) = self.poll_room(caller, site, cx) {
+                        let _ = self.refused(failure.clone());
                         arrival.fail(failure);
                         return Poll::Ready(());
                     }
@@ -216,23 +264,24 @@ impl Exchange {
         let expired = sleep.as_mut().poll(cx).is_ready();
         let (payload, now) = (payload.clone(), Instant::now());
         let encoded = Encoded::Large(payload);
-        match submit(caller, site, self.kind, self.deadline, &encoded, cx.waker(), now) {
-            Ok((conn, ticket)) => self.state = State::Waiting { conn, ticket },
-            Err((NotSent::QueueFull { .. }, Some(fuller))) if !expired => {
+        let submitted = self.submit(caller, site, &encoded, cx.waker(), now);
+        match (submitted, &mut self.state) {
+            (Ok((conn, ticket)), state) => *state = State::Waiting { conn, ticket },
+            (Err((NotSent::QueueFull { .. }, Some(fuller))), State::Room { wait, .. }) if !expired => {
                 *wait = Some(fuller.wait_for_room(cx.waker().clone()));
             }
-            Err((failure, _)) => {
-                self.state = State::Done;
+            (Err((failure, _)), state) => {
+                *state = State::Done;
                 return Poll::Ready(failure);
             }
         }
         Poll::Pending
     }
 
-    /// The connection and the ticket, once submitted: for streams, which go on by themselves.
-    pub(super) fn into_submitted(mut self) -> Option<(Arc<Conn>, Ticket)> {
+    /// The connection, the ticket and the span, once submitted: for streams, which go on by themselves.
+    pub(super) fn into_submitted(mut self) -> Option<(Arc<Conn>, Ticket, Asked)> {
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Waiting { conn, ticket } => Some((conn, ticket)),
+            State::Waiting { conn, ticket } => Some((conn, ticket, std::mem::take(&mut self.asked))),
             state => {
                 self.state = state;
                 None
@@ -285,33 +334,6 @@ type Refused = (NotSent, Option<Arc<Conn>>);
 
 /// How often a request looks for a connection again when the one it found took nothing new.
 const TRIES: usize = 3;
-
-fn submit(
-    caller: &Caller,
-    site: &Site<'_>,
-    kind: SubmitKind,
-    deadline: Instant,
-    payload: &Encoded<'_>,
-    waker: &Waker,
-    now: Instant,
-) -> Result<(Arc<Conn>, Ticket), Refused> {
-    let mut tries = 0;
-    loop {
-        let conn = caller.clients.conn(site.target, now).map_err(|failure| (failure, None))?;
-        let packed = packed(caller, &conn, payload);
-        let (body, compressed) = match &packed {
-            Some(packed) => (Body::Shared(packed.clone()), true),
-            None => (payload.body(), false),
-        };
-        let request = Submit { kind, route: site.route(), body, compressed, deadline: Some(deadline) };
-        tries += 1;
-        match conn.submit(request, waker.clone(), now) {
-            Ok(ticket) => return Ok((conn, ticket)),
-            Err(NotSent::Disconnected(_)) if tries < TRIES => {}
-            Err(failure) => return Err((failure, Some(conn))),
-        }
-    }
-}
 
 /// The payload compressed, if that is configured, worth it, and the peer can read it.
 pub(super) fn packed(caller: &Caller, conn: &Conn, payload: &Encoded<'_>) -> Option<Bytes> {

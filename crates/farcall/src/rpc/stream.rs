@@ -21,6 +21,7 @@ use crate::conn::Conn;
 use crate::error::CallError;
 use crate::items::Items;
 use crate::message::{RemoteMessage, Value};
+use crate::trace::Asked;
 
 /// A stream that has not been asked for: set its options, then `.await` it.
 ///
@@ -88,7 +89,7 @@ pub(super) async fn opened(
 ) -> Result<Source, CallError> {
     let submitted = std::future::poll_fn(|cx| exchange.poll_submitted(caller, &site, cx)).await;
     submitted.map_err(|failure| site.error(failure))?;
-    let Some((conn, ticket)) = exchange.into_submitted() else {
+    let Some((conn, ticket, asked)) = exchange.into_submitted() else {
         return Err(site.error(farcall_proto::failure::NotSent::AlreadyTaken));
     };
     let mut source = Source {
@@ -98,6 +99,7 @@ pub(super) async fn opened(
         message: site.message.name.to_owned(),
         conn,
         ticket: Some(ticket),
+        asked,
     };
     std::future::poll_fn(|cx| source.poll_opened(cx)).await?;
     Ok(source)
@@ -111,6 +113,7 @@ pub(super) struct Source {
     message: String,
     conn: Arc<Conn>,
     ticket: Option<Ticket>,
+    asked: Asked,
 }
 
 impl Source {
@@ -126,6 +129,7 @@ impl Source {
             NextItem::Opened | NextItem::Item { .. } => Poll::Ready(Ok(())),
             NextItem::End(outcome) => {
                 self.ticket = None;
+                self.asked.ended(result_of(&outcome));
                 Poll::Ready(match outcome {
                     Outcome::Answered { .. } => Ok(()),
                     Outcome::Failure(failure) => Err(self.error(failure)),
@@ -156,6 +160,7 @@ impl Source {
                 }
                 NextItem::End(outcome) => {
                     self.ticket = None;
+                    self.asked.ended(result_of(&outcome));
                     match outcome {
                         Outcome::Answered { .. } => None,
                         Outcome::Failure(failure) => Some(Err(self.error(failure))),
@@ -163,6 +168,13 @@ impl Source {
                 }
             });
         }
+    }
+}
+
+fn result_of(outcome: &Outcome) -> Result<(), &Failure> {
+    match outcome {
+        Outcome::Answered { .. } => Ok(()),
+        Outcome::Failure(failure) => Err(failure),
     }
 }
 

@@ -90,7 +90,7 @@ fn ask(link: &mut ClientLink<Waker>, payload: &[u8], compressed: bool) -> Ticket
     let (message, version, fingerprint) = (info.name, info.version, info.fingerprint);
     let route = RouteKey { actor: "counter", message, version, fingerprint, requirement: "", identity: None };
     let body = Body::Borrowed(payload);
-    let request = Submit { kind: SubmitKind::Call, route, body, compressed, deadline: None };
+    let request = Submit { kind: SubmitKind::Call, route, body, compressed, trace: None, deadline: None };
     link.submit(request, Waker::noop().clone(), Instant::now()).unwrap()
 }
 

@@ -46,5 +46,7 @@ mod smoke;
 mod spawns;
 mod streams;
 mod stress;
+#[cfg(feature = "tracing")]
+mod tracing;
 mod versions;
 mod wait_for;

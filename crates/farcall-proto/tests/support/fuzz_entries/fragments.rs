@@ -301,7 +301,14 @@ fn client(limits: &Limits, now: Instant) -> Victim {
     let route =
         RouteKey { actor: "a", message: "m", version: 1, fingerprint: 1, requirement: "", identity: None };
     let mut submit = |kind, token| {
-        let request = Submit { kind, route, body: Body::Borrowed(b"x"), compressed: false, deadline: None };
+        let request = Submit {
+            kind,
+            route,
+            body: Body::Borrowed(b"x"),
+            compressed: false,
+            trace: None,
+            deadline: None,
+        };
         link.submit(request, token, now).unwrap()
     };
     let tickets = vec![submit(SubmitKind::Call, 0), submit(SubmitKind::Open { window: 16 << 10 }, ITEMS)];
