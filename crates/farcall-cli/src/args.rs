@@ -348,7 +348,7 @@ impl Remote {
             Self::Stream(Call { message, options, .. }) => (&message.node, options),
             Self::Monitor(Monitor { node, options, .. }) => (node, options),
             Self::Multicall(many) | Self::Abcast(many) | Self::Sbcast(many) => (many.first()?, &many.options),
-            Self::Inside(inside) => inside.peer(),
+            Self::Inside(inside) => inside.peer()?,
             Self::Names(Names { of: NodeOrHost::Host(host), .. }) => {
                 let what = format!("{host} is a host and no node");
                 let remedy = format!("run `farcall names {host}` outside of the console");

@@ -57,6 +57,9 @@ fn main() -> ExitCode {
         Command::Remote(Remote::Names(Names { of: NodeOrHost::Host(host), port, options })) => {
             system(hosts::names(host, *port, options, &mut output))
         }
+        Command::Remote(Remote::Inside(Inside::Config(asked))) if asked.keys => {
+            inside::settings::all(asked, &mut output)
+        }
         Command::Remote(remote) => remote.begin().and_then(|ready| system(run(remote, ready, &mut output))),
         Command::Health(asked) => {
             health::find(asked).and_then(|found| system(health::check(found, asked.wait, &mut output)))

@@ -191,6 +191,22 @@ impl AccessList {
         fits_any(&self.operate, peer.as_str())
     }
 
+    /// The entries at a key of the table `access`, as they would be written in the environment; nothing for a key that
+    /// is not set.
+    pub(crate) fn entries(&self, word: &str) -> Option<Vec<String>> {
+        match word {
+            "allow" if self.mode == AccessMode::Allow => Some(self.patterns.clone()),
+            "deny" if self.mode == AccessMode::Deny => Some(self.patterns.clone()),
+            "peers" => {
+                let written = |rule: &PeerRule| format!("{}={}", rule.peers, rule.actors.join(" "));
+                Some(self.peers.as_ref()?.iter().map(written).collect())
+            }
+            "inspect" => self.inspect.clone(),
+            "operate" if !self.operate.is_empty() => Some(self.operate.clone()),
+            _ => None,
+        }
+    }
+
     /// What the list means.
     pub fn mode(&self) -> AccessMode {
         self.mode

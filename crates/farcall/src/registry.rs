@@ -303,6 +303,11 @@ impl Registry {
         self.access.read().may_operate(peer)
     }
 
+    /// The access list that holds now.
+    pub(crate) fn access(&self) -> AccessList {
+        self.access.read().clone()
+    }
+
     /// Replaces the access list, for live connections and local calls too.
     pub(crate) fn set_access(&self, access: AccessList) {
         *self.access.write() = access;

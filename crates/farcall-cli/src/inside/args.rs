@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use farcall::NodeName;
 
 use crate::args::Options;
+use crate::report::Report;
 
 /// A command that looks inside a node, or operates it.
 #[derive(Debug, clap::Subcommand)]
@@ -27,6 +28,12 @@ pub(crate) enum Inside {
     Limits(Of),
     /// List what happened lately on a node, the latest last
     Events(Of),
+    /// List the configuration that a node runs with, or all that can be set
+    ///
+    /// DEFAULT is there where the value is another one. It is what the node was started with, by its file, its environment and its
+    /// program, and the access list that holds now. No secret is shown: of files there are the names.
+    #[command(verbatim_doc_comment)]
+    Config(Settings),
     /// Print the metrics of a node as Prometheus reads them, or serve them
     ///
     /// With --listen it goes on: Prometheus reads them at /metrics, and the node is asked anew each time.
@@ -64,6 +71,58 @@ pub(crate) struct Metrics {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Settings {
+    /// The node, as name@host
+    #[arg(value_name = "NODE", value_parser = node_or_key, required_unless_present = "keys")]
+    pub(crate) of: Option<NodeOrKey>,
+    /// Only this key, like tcp.port, or this table, like tcp
+    #[arg(value_name = "KEY")]
+    pub(crate) only: Option<String>,
+    /// Only what is not the default
+    #[arg(long, conflicts_with = "keys")]
+    pub(crate) changed: bool,
+    /// List all keys with how they are written, their default, and what they do; no node is asked
+    #[arg(long)]
+    pub(crate) keys: bool,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// What stands first: no node is needed where none is asked.
+#[derive(Debug, Clone)]
+pub(crate) enum NodeOrKey {
+    Node(NodeName),
+    Key(String),
+}
+
+fn node_or_key(text: &str) -> Result<NodeOrKey, String> {
+    match text.contains('@') {
+        true => text.parse().map(NodeOrKey::Node).map_err(|error: farcall::NameError| error.to_string()),
+        false => Ok(NodeOrKey::Key(text.to_owned())),
+    }
+}
+
+impl Settings {
+    /// The key or the table that is asked for.
+    pub(crate) fn key(&self) -> Option<&str> {
+        match &self.of {
+            Some(NodeOrKey::Key(key)) => Some(key),
+            _ => self.only.as_deref(),
+        }
+    }
+
+    fn node(&self) -> Result<&NodeName, Report> {
+        match &self.of {
+            Some(NodeOrKey::Node(node)) => Ok(node),
+            _ => {
+                let remedy = "name a node, as name@host, before the key; `farcall config --keys` needs none";
+                Err(Report { exit: 2, ..Report::here("usage", "whose configuration?", remedy) })
+            }
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Log {
     /// The node, as name@host
     pub(crate) node: NodeName,
@@ -77,9 +136,9 @@ pub(crate) struct Log {
 }
 
 impl Inside {
-    /// The node, and how to get there.
-    pub(crate) fn peer(&self) -> (&NodeName, &Options) {
-        match self {
+    /// The node, and how to get there; an error if none is named.
+    pub(crate) fn peer(&self) -> Result<(&NodeName, &Options), Report> {
+        Ok(match self {
             Self::Nodes(of)
             | Self::Links(of)
             | Self::Actors(of)
@@ -90,6 +149,7 @@ impl Inside {
             | Self::Drain(of) => (&of.node, &of.options),
             Self::Metrics(metrics) => (&metrics.node, &metrics.options),
             Self::Log(log) => (&log.node, &log.options),
-        }
+            Self::Config(settings) => (settings.node()?, &settings.options),
+        })
     }
 }

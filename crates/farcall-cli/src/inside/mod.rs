@@ -1,7 +1,8 @@
-//! What a node tells of itself, once: `nodes`, `links`, `actors`, `groups`, `services`, `limits`, `events`, `metrics`;
+//! What a node tells of itself, once: `nodes`, `links`, `actors`, `groups`, `services`, `limits`, `events`, `metrics`, `config`;
 //! and what it is ordered to do: `log`, `drain`.
 
 pub(crate) mod args;
+pub(crate) mod settings;
 pub(crate) mod words;
 
 use std::net::SocketAddr;
@@ -33,6 +34,9 @@ pub(crate) async fn run(session: &Session, asked: &Inside, output: &mut Output) 
     if let Inside::Metrics(Metrics { listen: Some(listen), .. }) = asked {
         return serve(session, *listen, output).await;
     }
+    if let Inside::Config(asked) = asked {
+        return settings::of_node(session, asked, output).await;
+    }
     let view = session.node.inspect_node(&session.target).await?;
     match asked {
         Inside::Nodes(_) => nodes(&view, output),
@@ -43,7 +47,7 @@ pub(crate) async fn run(session: &Session, asked: &Inside, output: &mut Output) 
         Inside::Limits(_) => limits(&view, output),
         Inside::Events(_) => print_events(&view, output),
         Inside::Metrics(_) => output.raw(&farcall::inspect::prometheus(&view)),
-        Inside::Log(_) | Inside::Drain(_) => Ok(()),
+        Inside::Log(_) | Inside::Drain(_) | Inside::Config(_) => Ok(()),
     }
 }
 

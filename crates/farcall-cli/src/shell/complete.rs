@@ -78,6 +78,9 @@ impl Known {
                     true,
                 ));
             }
+            if command == "config" {
+                found.extend(keys_at(word, start));
+            }
         } else if places == 1 && WITH_MESSAGE.contains(&command) && command != "describe" {
             let name = words.last().copied().unwrap_or_default();
             let messages = actors.iter().filter(|actor| actor.name == name).flat_map(|actor| &actor.messages);
@@ -146,6 +149,16 @@ impl Known {
         };
         unused.map(found).collect()
     }
+}
+
+/// The tables of the configuration until one is typed, and then its keys; keys without a table at once.
+fn keys_at(word: &str, start: usize) -> Vec<Found> {
+    let all = farcall::config::keys();
+    let tables: BTreeSet<&str> = all.iter().filter_map(|key| Some(key.key.split_once('.')?.0)).collect();
+    let mut found = pick(tables.into_iter().map(|table| (table, "table")), word, start, false);
+    let in_reach = all.iter().filter(|key| !key.key.contains('.') || word.contains('.'));
+    found.extend(pick(in_reach.map(|key| (key.key, key.doc)), word, start, true));
+    found
 }
 
 fn pick<'a>(
@@ -219,6 +232,16 @@ mod tests {
         assert_eq!(texts("links beta@h "), NOTHING);
         assert_eq!(texts("multicall beta@h,al"), ["alpha@h"]);
         assert_eq!(texts("call alpha@h "), NOTHING, "nothing is known of it");
+    }
+
+    #[test]
+    fn a_key_of_the_configuration_is_completed_table_by_table() {
+        let texts = |line| known().complete(line, &["config"]);
+        let texts = |line| texts(line).into_iter().map(|found| found.text).collect::<Vec<_>>();
+        assert_eq!(texts("config b"), ["beta@h", "backoff_min", "backoff_max"]);
+        assert_eq!(texts("config tc"), ["tcp"]);
+        assert_eq!(texts("config beta@h mapper."), ["mapper.use", "mapper.port", "mapper.listen"]);
+        assert_eq!(texts("config beta@h call"), ["call_timeout"]);
     }
 
     #[test]

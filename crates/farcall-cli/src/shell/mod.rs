@@ -22,6 +22,7 @@ use self::complete::Known;
 use self::editor::Editor;
 use self::jobs::Jobs;
 use crate::args::{Args, Call, Cast, Command, Many, Options, Remote, Shell};
+use crate::inside::args::Inside;
 use crate::line::{self, Input, Words};
 use crate::many;
 use crate::output::Output;
@@ -44,6 +45,7 @@ names [NODE], describe [NODE] [ACTOR]     list its actors, show their messages
 nodes, links, actors [NODE]               list its nodes, connections, actors
 groups, services [NODE]                   list the groups and services it knows of
 limits, events, metrics [NODE]            list its counters and limits, what happened lately
+config [NODE] [KEY]                       list its configuration; --changed, what is not the default
 log [NODE] LEVEL [MODULE]                 change what it logs
 drain [NODE]                              have it shut down in good order
 help [COMMAND]                            this, or all that a command takes
@@ -53,7 +55,7 @@ Without NODE it is the node that the console was opened on. JSON stands last and
 as on the command line, and count for their line: call counter Total --raw. Lines that begin with # are comments.";
 
 /// Commands that are those of the command line.
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "call",
     "cast",
     "stream",
@@ -72,12 +74,13 @@ const COMMANDS: [&str; 20] = [
     "limits",
     "events",
     "metrics",
+    "config",
     "log",
     "drain",
 ];
 
 /// All that can be typed, for completion.
-const TYPED: [&str; 28] = [
+const TYPED: [&str; 29] = [
     "call",
     "cast",
     "stream",
@@ -96,6 +99,7 @@ const TYPED: [&str; 28] = [
     "limits",
     "events",
     "metrics",
+    "config",
     "log",
     "drain",
     "async",
@@ -335,6 +339,11 @@ impl State<'_> {
             return Err(Report { remedy: remedy.to_owned(), ..usage(what.to_owned()) });
         }
         output.set_json(json || output.is_json());
+        if let Remote::Inside(Inside::Config(asked)) = &*remote
+            && asked.keys
+        {
+            return crate::inside::settings::all(asked, output);
+        }
         if typed == "disconnect" {
             return self.disconnect(remote.peer()?.0, output).await;
         }

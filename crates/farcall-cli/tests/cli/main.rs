@@ -8,6 +8,7 @@ mod browser;
 mod cases;
 mod certs;
 mod checks;
+mod config;
 mod console;
 mod errors;
 mod fixture;

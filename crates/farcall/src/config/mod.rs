@@ -18,6 +18,7 @@ mod tcp;
 mod tests;
 mod tls;
 mod units;
+mod written;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -39,6 +40,7 @@ pub use self::services::ServicesConfig;
 pub use self::strangers::StrangersConfig;
 pub use self::tcp::{Listen, ListenOn, TcpConfig};
 pub use self::tls::{Auth, TlsConfig, TlsVersion};
+pub(crate) use self::written::Written;
 use crate::access::AccessList;
 use crate::compress::Compress;
 use crate::discovery::{Address, AddressError, Chain, FileMap, NameAtHost, PortMapper, StaticMap};

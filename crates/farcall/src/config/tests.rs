@@ -1,6 +1,7 @@
 //! The configuration as a whole: every key in every layer, every error, and the texts that describe it.
 
 mod drivers;
+mod written;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -9,6 +9,7 @@ mod operate;
 mod prometheus;
 mod publish;
 mod rates;
+mod settings;
 
 pub use exporter::serve_metrics;
 pub use operate::{Order, OrderRefused};
@@ -16,6 +17,7 @@ pub use prometheus::{ACTORS_MAX, LINKS_MAX, prometheus};
 pub(crate) use publish::Publisher;
 pub use publish::SERIES_MAX;
 pub use rates::{ActorRate, LinkRate, Rates};
+pub use settings::{ConfigView, SettingView};
 
 pub use farcall_proto::cluster::services::SCOPE as SERVICES;
 

@@ -11,6 +11,7 @@ mod listen;
 mod look;
 mod own;
 mod peers;
+mod settings;
 mod watch;
 
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ use super::Node;
 use super::describe::{NodeDescription, actors};
 use crate::batch::{Batch, Entry, RemoteActor};
 use crate::cluster::{self, Attend, Scatter, Spawn, Spawning, Tell};
-use crate::inspect::{NodeView, Order, OrderRefused};
+use crate::inspect::{ConfigView, NodeView, Order, OrderRefused};
 use crate::members::Linked;
 use crate::port::AnswerPort;
 
@@ -28,6 +28,11 @@ pub(super) struct Inspect {
     /// Events behind this number.
     pub(super) after: u64,
 }
+
+/// What are you set to?
+#[farcall::message(result = Option<ConfigView>, name = "farcall.Configuration")]
+#[derive(Debug)]
+pub(super) struct Configuration;
 
 /// Do this.
 #[farcall::message(result = Result<(), OrderRefused>, name = "farcall.Operate")]
@@ -68,6 +73,12 @@ impl Own {
     fn linked(&self) -> Option<&Linked> {
         self.port.as_ref().and_then(|port| port.linked())
     }
+
+    /// Whether who asks may look inside.
+    fn may_inspect(&self) -> bool {
+        let registry = &self.node.0.caller.context.registry;
+        self.linked().is_none_or(|linked| registry.may_inspect(&linked.peer().name))
+    }
 }
 
 impl RemoteActor for Own {
@@ -75,6 +86,7 @@ impl RemoteActor for Own {
         const ENTRIES: &[Entry<Own>] = &[
             Entry::new::<Describe>(),
             Entry::new::<Inspect>(),
+            Entry::new::<Configuration>(),
             Entry::new::<Operate>(),
             Entry::new::<WaitFor>(),
             Entry::new::<Attend>(),
@@ -123,9 +135,15 @@ impl Handler<Inspect> for Own {
     type Result = Option<NodeView>;
 
     fn handle(&mut self, Inspect { after }: Inspect, _: &mut Context<Self>) -> Self::Result {
-        let registry = &self.node.0.caller.context.registry;
-        let may = self.linked().is_none_or(|linked| registry.may_inspect(&linked.peer().name));
-        may.then(|| self.node.inspect_after(after))
+        self.may_inspect().then(|| self.node.inspect_after(after))
+    }
+}
+
+impl Handler<Configuration> for Own {
+    type Result = Option<ConfigView>;
+
+    fn handle(&mut self, _: Configuration, _: &mut Context<Self>) -> Self::Result {
+        self.may_inspect().then(|| self.node.inspect_config())
     }
 }
 

@@ -218,6 +218,29 @@ async fn only_whom_the_access_list_names_looks_inside_and_operates() {
 }
 
 #[actix::test]
+async fn a_node_tells_its_configuration_as_it_holds_now() {
+    let (alpha, beta_node, beta) =
+        pair_with(|builder| builder.configure(|config| config.call_timeout = Duration::from_secs(7))).await;
+    let view = alpha.inspect_node_config(&beta).await.unwrap();
+    assert_eq!((view.node.as_str(), view.keys.len()), (beta.node().as_str(), farcall::config::keys().len()));
+    let told = |key: &str| {
+        let setting = view.key(key).unwrap();
+        (setting.value.as_deref(), setting.default.as_deref(), setting.changed)
+    };
+    assert_eq!(told("call_timeout"), (Some("7s"), Some("15s"), true));
+    assert_eq!(told("name"), (Some(beta.node().as_str()), None, true));
+    assert_eq!(told("in_flight_max"), (Some("65536"), Some("65536"), false));
+    assert_eq!(told("access.inspect"), (None, None, false));
+    assert_eq!(view, beta_node.inspect_config());
+    beta_node.set_access(AccessList::deny(["admin.*", "shell"]).unwrap());
+    let view = alpha.inspect_node_config(&beta).await.unwrap();
+    assert_eq!(view.key("access.deny").unwrap().value.as_deref(), Some("admin.*,shell"));
+    beta_node.set_access(AccessList::off().inspect(["ops@*"]).unwrap());
+    let refused = alpha.inspect_node_config(&beta).await.unwrap_err();
+    assert_eq!((refused.class(), refused.reason()), (Class::Rejected, "unauthorized"));
+}
+
+#[actix::test]
 async fn a_silent_peer_misses_ticks_before_it_counts_as_gone() {
     let tick = |config: &mut Config| config.tick = Duration::from_millis(800);
     // A peer that takes the handshake and then lets nothing through.
