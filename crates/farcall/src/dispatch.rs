@@ -245,9 +245,11 @@ impl Dispatch {
 
     /// The span of a request that came in.
     fn served(&self, request: &mut Request) -> Served {
-        let Some(route) = self.routes.get(request.route as usize) else { return Served::default() };
-        let Definition { actor, message, .. } = &*route.definition;
-        self.context.tracer.serves(request, self.port.peer(), actor, message)
+        let index = request.route as usize;
+        self.context.tracer.serves(request, || {
+            let Definition { actor, message, .. } = &*self.routes.get(index)?.definition;
+            Some((self.port.peer(), actor, message))
+        })
     }
 
     /// Refuses a request for this actor because `what` is full.

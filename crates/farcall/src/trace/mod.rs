@@ -52,9 +52,10 @@
 //!
 //! # What it costs
 //!
-//! Nothing without the feature; with it, and no [`NodeBuilder::tracing`](crate::NodeBuilder::tracing), a comparison with null for each
-//! request. Spans cost what your subscriber makes of them; to keep them out of it, turn the target `farcall` off: then the context of the span
-//! around a call travels, and no span is made.
+//! Nothing without the feature. With it, and no [`NodeBuilder::tracing`](crate::NodeBuilder::tracing), up to 2.4 % more instructions on either side of
+//! a call or a cast: `cargo run --profile gates -p farcall-gates --features farcall/tracing -- check`. Spans cost what your subscriber makes of
+//! them; to keep them out of it, turn the target `farcall` off: then the context of the span around a call travels, and no
+//! span is made.
 
 #[cfg(feature = "tracing")]
 mod ids;

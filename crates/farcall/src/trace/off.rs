@@ -32,7 +32,11 @@ impl Tracer {
         Asked(())
     }
 
-    pub(crate) fn serves(&self, _: &mut Request, _: &NodeName, _: &str, _: &str) -> Served {
+    pub(crate) fn serves<'a>(
+        &self,
+        _: &mut Request,
+        _: impl FnOnce() -> Option<(&'a NodeName, &'a str, &'a str)>,
+    ) -> Served {
         Served(())
     }
 }

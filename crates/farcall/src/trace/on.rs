@@ -42,7 +42,7 @@ struct Serving {
 
 /// The span of a handler.
 #[derive(Debug)]
-pub(crate) struct Handling(Span);
+pub(crate) struct Handling(Option<Span>);
 
 macro_rules! request_span {
     ($name:literal, $kind:literal, $node:ident, $actor:ident, $message:ident) => {
@@ -69,54 +69,84 @@ impl Tracer {
     }
 
     /// A request begins.
+    #[inline]
     pub(crate) fn asks(&self, kind: SubmitKind, node: &NodeName, actor: &str, message: &str) -> Asked {
-        let Some(bridge) = self.0.as_deref().filter(|_| actor != RESERVED) else { return Asked(None) };
-        let span = match kind {
-            SubmitKind::Call => request_span!("call", "client", node, actor, message),
-            SubmitKind::Deliver => request_span!("deliver", "producer", node, actor, message),
-            SubmitKind::Open { .. } => request_span!("stream", "client", node, actor, message),
-        };
-        Asked::new(bridge, span)
+        Asked(self.0.as_deref().and_then(|bridge| asks(bridge, kind, node, actor, message)))
     }
 
     /// A cast begins.
+    #[inline]
     pub(crate) fn casts(&self, node: &NodeName, actor: &str, message: &str) -> Asked {
-        let Some(bridge) = self.0.as_deref().filter(|_| actor != RESERVED) else { return Asked(None) };
-        Asked::new(bridge, request_span!("cast", "producer", node, actor, message))
+        Asked(self.0.as_deref().and_then(|bridge| casts(bridge, node, actor, message)))
     }
 
-    /// A request came in from a node.
-    pub(crate) fn serves(
+    /// A request came in: `find` says from which node, to which actor, and with which message.
+    #[inline]
+    pub(crate) fn serves<'a>(
         &self,
         request: &mut Request,
-        node: &NodeName,
-        actor: &str,
-        message: &str,
+        find: impl FnOnce() -> Option<(&'a NodeName, &'a str, &'a str)>,
     ) -> Served {
-        let Some(bridge) = self.0.as_deref().filter(|_| actor != RESERVED) else { return Served(None) };
-        let kind = match request.kind {
-            RequestKind::Call | RequestKind::Open { .. } => "server",
-            RequestKind::Cast { .. } | RequestKind::Deliver => "consumer",
-        };
-        let span = info_span!(
-            target: "farcall",
-            parent: None,
-            "request",
-            otel.kind = kind,
-            otel.name = %format_args!("request {actor}/{message}"),
-            node = %node,
-            actor,
-            message,
-            left_ms = (request.deadline_ms != NO_DEADLINE).then_some(request.deadline_ms),
-            outcome = Empty,
-            otel.status_code = Empty,
-            trace_id = Empty,
-            span_id = Empty,
-            parent_id = Empty,
-        );
-        bridge.incoming(&span, request.trace.take().as_deref());
-        Served(Some(Box::new(Serving { span, ended: false })))
+        Served(self.0.as_deref().and_then(|bridge| serves(bridge, request, find()?)))
     }
+}
+
+/// What follows runs only where traces are asked for: the others pay for a look at whether they are.
+#[inline(never)]
+fn asks(
+    bridge: &dyn Bridge,
+    kind: SubmitKind,
+    node: &NodeName,
+    actor: &str,
+    message: &str,
+) -> Option<Box<Sending>> {
+    if actor == RESERVED {
+        return None;
+    }
+    let span = match kind {
+        SubmitKind::Call => request_span!("call", "client", node, actor, message),
+        SubmitKind::Deliver => request_span!("deliver", "producer", node, actor, message),
+        SubmitKind::Open { .. } => request_span!("stream", "client", node, actor, message),
+    };
+    Some(Sending::new(bridge, span))
+}
+
+#[inline(never)]
+fn casts(bridge: &dyn Bridge, node: &NodeName, actor: &str, message: &str) -> Option<Box<Sending>> {
+    (actor != RESERVED).then(|| Sending::new(bridge, request_span!("cast", "producer", node, actor, message)))
+}
+
+#[inline(never)]
+fn serves(
+    bridge: &dyn Bridge,
+    request: &mut Request,
+    (node, actor, message): (&NodeName, &str, &str),
+) -> Option<Box<Serving>> {
+    if actor == RESERVED {
+        return None;
+    }
+    let kind = match request.kind {
+        RequestKind::Call | RequestKind::Open { .. } => "server",
+        RequestKind::Cast { .. } | RequestKind::Deliver => "consumer",
+    };
+    let span = info_span!(
+        target: "farcall",
+        parent: None,
+        "request",
+        otel.kind = kind,
+        otel.name = %format_args!("request {actor}/{message}"),
+        node = %node,
+        actor,
+        message,
+        left_ms = (request.deadline_ms != NO_DEADLINE).then_some(request.deadline_ms),
+        outcome = Empty,
+        otel.status_code = Empty,
+        trace_id = Empty,
+        span_id = Empty,
+        parent_id = Empty,
+    );
+    bridge.incoming(&span, request.trace.take().as_deref());
+    Some(Box::new(Serving { span, ended: false }))
 }
 
 impl std::fmt::Debug for Tracer {
@@ -125,14 +155,16 @@ impl std::fmt::Debug for Tracer {
     }
 }
 
-impl Asked {
-    fn new(bridge: &dyn Bridge, span: Span) -> Self {
+impl Sending {
+    fn new(bridge: &dyn Bridge, span: Span) -> Box<Self> {
         // Whoever does not look at these spans may look at his own.
         let context =
             if span.is_disabled() { bridge.outgoing(&Span::current()) } else { bridge.outgoing(&span) };
-        Self(Some(Box::new(Sending { span, context, ended: false })))
+        Box::new(Self { span, context, ended: false })
     }
+}
 
+impl Asked {
     /// What travels with the request.
     pub(crate) fn context(&self) -> Option<&TraceContext> {
         self.0.as_ref()?.context.as_ref()
@@ -159,10 +191,7 @@ impl Drop for Sending {
 impl Served {
     /// Its handler begins, after it came at `came`.
     pub(crate) fn handle(&self, came: Instant, now: Instant) -> Handling {
-        let Some(serving) = &self.0 else { return Handling(Span::none()) };
-        let waited = now.saturating_duration_since(came).as_micros();
-        let mailbox_us = u64::try_from(waited).unwrap_or(u64::MAX);
-        Handling(info_span!(target: "farcall", parent: &serving.span, "handle", mailbox_us))
+        Handling(self.0.as_ref().map(|serving| serving.handle(came, now)))
     }
 
     /// It has its outcome, which is no value.
@@ -171,6 +200,15 @@ impl Served {
             serving.ended = true;
             end(&serving.span, outcome);
         }
+    }
+}
+
+impl Serving {
+    #[inline(never)]
+    fn handle(&self, came: Instant, now: Instant) -> Span {
+        let waited = now.saturating_duration_since(came).as_micros();
+        let mailbox_us = u64::try_from(waited).unwrap_or(u64::MAX);
+        info_span!(target: "farcall", parent: &self.span, "handle", mailbox_us)
     }
 }
 
@@ -185,12 +223,15 @@ impl Drop for Serving {
 impl Handling {
     /// Runs a handler.
     pub(crate) fn inside<T>(&self, run: impl FnOnce() -> T) -> T {
-        self.0.in_scope(run)
+        match &self.0 {
+            Some(span) => span.in_scope(run),
+            None => run(),
+        }
     }
 
     /// Runs the rest of it.
     pub(crate) fn around<F: Future>(self, future: F) -> Instrumented<F> {
-        future.instrument(self.0)
+        future.instrument(self.0.unwrap_or_else(Span::none))
     }
 }
 
