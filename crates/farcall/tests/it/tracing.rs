@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use farcall::prelude::*;
-use farcall::trace::Ids;
+use farcall::trace::{Bridge, Ids, TraceContext};
 use futures::StreamExt;
 use tracing::field::{Field, Visit};
 use tracing::{Instrument, Subscriber, span};
@@ -246,4 +246,35 @@ async fn what_the_runtime_asks_has_no_spans() {
     assert_eq!(seen("call", "farcall").len() + seen("request", "farcall").len(), 0);
     let all = SEEN.lock().unwrap();
     assert!(!all.iter().any(|seen| seen.field("message").starts_with("farcall.")), "{all:?}");
+}
+
+/// Notes what came with requests, and has no spans for it.
+#[derive(Clone, Default)]
+struct Notes(std::sync::Arc<Mutex<Vec<Option<TraceContext>>>>);
+
+impl Bridge for Notes {
+    fn outgoing(&self, span: &tracing::Span) -> Option<TraceContext> {
+        Ids.outgoing(span)
+    }
+
+    fn incoming(&self, _: &tracing::Span, from: Option<&TraceContext>) {
+        self.0.lock().unwrap().push(from.copied());
+    }
+}
+
+#[actix::test]
+async fn where_spans_of_farcall_are_turned_off_the_one_around_a_call_travels() {
+    let off = tracing_subscriber::filter::filter_fn(|metadata| metadata.target() != "farcall");
+    let _here = tracing::subscriber::set_default(Registry::default().with(off));
+    let notes = Notes::default();
+    let (alpha, _beta, to_beta) = pair_with(|builder| builder.tracing(notes.clone())).await;
+    alpha.call(&to_beta, "counter", Total).await.unwrap();
+    let around = tracing::info_span!("around");
+    for _ in 0..2 {
+        let call = alpha.call(&to_beta, "counter", Total).into_future();
+        call.instrument(around.clone()).await.unwrap();
+    }
+    let sent = Ids.outgoing(&around);
+    assert!(sent.is_some());
+    assert_eq!(*notes.0.lock().unwrap(), [None, sent, sent], "nothing travels from outside of every span");
 }
