@@ -223,3 +223,37 @@ fn a_node_that_is_named_no_more_is_forgotten_unless_it_is_connected() {
     scans.down(&kept, now);
     assert_eq!(scans.poll(now + WORKER), [kept]);
 }
+
+#[test]
+fn no_more_nodes_are_kept_in_mind_than_the_limit_whoever_is_named_and_whoever_is_up() {
+    let now = Instant::now();
+    let batch = |word: &str| -> Vec<NodeName> {
+        (0..Scans::NODES_MAX).map(|nth| name(&format!("{word}{nth}@h"))).collect()
+    };
+    let mut scans = Scans::new(Intervals::default());
+    let (old, new) = (batch("old"), batch("new"));
+    scans.named(old.clone(), now);
+    assert_eq!(scans.poll(now).len(), Scans::NODES_MAX);
+    old.iter().take(10).for_each(|node| scans.up(node));
+    scans.named(new.clone(), now);
+    assert_eq!(scans.len(), Scans::NODES_MAX, "those that are up and not named any more count, too");
+    assert_eq!(scans.poll(now).len(), Scans::NODES_MAX, "what is named comes first");
+    scans.up(&name("one-more@h"));
+    scans.named(new.iter().take(5).cloned(), now);
+    scans.named(old, now);
+    assert_eq!(scans.len(), Scans::NODES_MAX);
+}
+
+#[test]
+fn a_node_that_is_named_twice_in_a_scan_is_one_node_and_keeps_its_state() {
+    let (now, web) = (Instant::now(), name("web@h"));
+    let mut scans = Scans::new(Intervals::default());
+    scans.named([web.clone(), web.clone()], now);
+    assert_eq!((scans.len(), scans.poll(now)), (1, vec![web.clone()]));
+    scans.up(&web);
+    scans.named([web.clone(), web.clone()], now);
+    assert_eq!((scans.poll(now), scans.poll_timeout()), (vec![], None), "it is up, and not due again");
+    let many = std::iter::repeat_n(web.clone(), Scans::NODES_MAX).chain([name("last@h")]);
+    scans.named(many, now);
+    assert_eq!(scans.len(), 2, "names that stand there again take nobody's place");
+}

@@ -65,7 +65,7 @@ enum State {
 impl Scans {
     /// So often a node is tried before it is left to the next world scan.
     pub const TRIES: u32 = 10;
-    /// So many nodes are kept in mind.
+    /// So many nodes are kept in mind at most.
     pub const NODES_MAX: usize = 16_384;
 
     /// No nodes.
@@ -74,16 +74,25 @@ impl Scans {
     }
 
     /// A world scan has named these nodes, all of them wanted. Those that it does not name any more, and that are not
-    /// connected, are forgotten.
+    /// connected, are forgotten. Beyond [`NODES_MAX`](Self::NODES_MAX) the first ones that it names are kept, before others
+    /// that are connected.
     pub fn named(&mut self, nodes: impl IntoIterator<Item = NodeName>, now: Instant) {
         let mut named: BTreeMap<NodeName, State> = BTreeMap::new();
-        for node in nodes.into_iter().take(Self::NODES_MAX) {
+        for node in nodes {
+            // A name that stands there twice is one node, whose state was taken over already.
+            if named.contains_key(&node) {
+                continue;
+            }
+            if named.len() >= Self::NODES_MAX {
+                break;
+            }
             let due = State::Due { at: now, failed: 0 };
             let state = self.nodes.remove(&node).filter(|state| *state != State::GivenUp).unwrap_or(due);
             named.insert(node, state);
         }
         let rest = std::mem::take(&mut self.nodes).into_iter();
-        named.extend(rest.filter(|(_, state)| matches!(state, State::Up | State::Trying { .. })));
+        let rest = rest.filter(|(_, state)| matches!(state, State::Up | State::Trying { .. }));
+        named.extend(rest.take(Self::NODES_MAX.saturating_sub(named.len())));
         self.nodes = named;
     }
 
@@ -126,6 +135,16 @@ impl Scans {
             }
         }
         due
+    }
+
+    /// How many nodes are kept in mind.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether no node is.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
     }
 
     /// When to poll next; none if nothing is due.
