@@ -270,13 +270,13 @@ impl Registry {
         self.find(name).is_some()
     }
 
-    /// Resolves when the name is there.
-    pub(crate) async fn wait_for(&self, name: &str) {
+    /// Resolves when the name is there and the access list permits it to this peer; none is this node itself.
+    pub(crate) async fn wait_for(&self, name: &str, peer: Option<&NodeName>) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if self.contains(name) {
+            if self.contains(name) && self.permits_to(peer, name) {
                 return;
             }
             changed.await;
@@ -291,6 +291,11 @@ impl Registry {
     /// Whether the access list permits an actor to nodes at all.
     pub(crate) fn permits(&self, actor: &str) -> bool {
         self.access.read().permits(actor)
+    }
+
+    /// Whether the access list permits an actor to a peer; none is this node itself.
+    pub(crate) fn permits_to(&self, peer: Option<&NodeName>, actor: &str) -> bool {
+        peer.map_or_else(|| self.permits(actor), |peer| self.permits_peer(peer, actor))
     }
 
     /// Whether the access list lets a peer look inside.

@@ -73,13 +73,11 @@ pub(super) fn actors(
     only: Option<&str>,
     peer: Option<&NodeName>,
 ) -> Vec<ActorDescription> {
-    let permits =
-        |actor: &str| peer.map_or_else(|| registry.permits(actor), |peer| registry.permits_peer(peer, actor));
     let all = registry.all();
     let chosen = all.iter().filter(|found| *found.name != *RESERVED);
     let chosen = chosen.filter(|found| only.is_none_or(|name| *found.name == *name));
     chosen
-        .filter(|found| permits(&found.name))
+        .filter(|found| registry.permits_to(peer, &found.name))
         .map(|found| ActorDescription {
             name: found.name.to_string(),
             version: found.version.as_ref().map(ToString::to_string),

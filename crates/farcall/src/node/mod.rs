@@ -452,7 +452,8 @@ impl Node {
     /// Resolves when the name is registered at the target, which need not even run yet. Waits for `call_timeout`
     /// at most; bound it otherwise with [`wait_for_within`](Node::wait_for_within).
     ///
-    /// Tells that the name is there, also if the access list there does not permit calling it.
+    /// A name that the peer's access list does not permit to this node is not told: it is waited for as one that is not
+    /// there.
     ///
     /// # Errors
     /// When the time is over: `Rejected(NoSuchActor)` if the peer is there and the name is not, else the last

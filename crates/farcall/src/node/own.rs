@@ -170,8 +170,11 @@ impl Handler<WaitFor> for Own {
 
     fn handle(&mut self, WaitFor { actor, within_ms }: WaitFor, _: &mut Context<Self>) -> Self::Result {
         let registry = self.node.0.caller.context.registry.clone();
+        let peer = self.linked().map(|linked| linked.peer().name.clone());
         let within = Duration::from_millis(u64::from(within_ms)).min(WAIT_MAX);
-        Box::pin(async move { tokio::time::timeout(within, registry.wait_for(&actor)).await.is_ok() })
+        Box::pin(async move {
+            tokio::time::timeout(within, registry.wait_for(&actor, peer.as_ref())).await.is_ok()
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use farcall::AccessList;
 use farcall::prelude::*;
 
 use crate::fixture::{Counter, PhoneBook, builder, pair, target};
@@ -56,4 +57,36 @@ async fn a_wait_in_vain_ends_in_time_and_names_what_was_missing() {
     let nowhere: Target = "nowhere@127.0.0.1".parse().unwrap();
     let error = alpha.wait_for_within(&nowhere, "never", Duration::from_millis(200)).await.unwrap_err();
     assert_eq!(error.class(), Class::NotSent);
+}
+
+#[actix::test]
+async fn a_name_that_this_node_may_not_call_is_waited_for_as_one_that_is_not_there() {
+    let (alpha, beta_node, beta) = pair().await;
+    beta_node.set_access(AccessList::off().peer("other@*", ["*"]).unwrap());
+    let short = Duration::from_millis(200);
+    let hidden = alpha.wait_for_within(&beta, "counter", short).await.unwrap_err();
+    let missing = alpha.wait_for_within(&beta, "never", short).await.unwrap_err();
+    assert_eq!((hidden.class(), hidden.reason()), (Class::Rejected, "no_such_actor"));
+    assert_eq!((missing.class(), missing.reason()), (hidden.class(), hidden.reason()));
+    let own = target(&beta_node);
+    beta_node.wait_for_within(&own, "counter", Duration::from_secs(5)).await.unwrap();
+    beta_node.set_access(AccessList::deny(["counter"]).unwrap());
+    let hidden = beta_node.wait_for_within(&own, "counter", short).await.unwrap_err();
+    assert_eq!(hidden.reason(), "no_such_actor", "a list holds for the node itself, too");
+}
+
+#[actix::test]
+async fn a_permission_that_comes_later_ends_the_wait_when_it_comes() {
+    let (alpha, beta_node, beta) = pair().await;
+    beta_node.set_access(AccessList::off().peer("other@*", ["*"]).unwrap());
+    let wait = alpha.wait_for_within(&beta, "counter", Duration::from_secs(10));
+    let permit = async {
+        // Its own connection carried the question before this answer comes back.
+        alpha.ping(&beta).await.unwrap();
+        beta_node.set_access(AccessList::off());
+    };
+    let begun = Instant::now();
+    let (waited, ()) = futures::join!(wait, permit);
+    waited.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
