@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`quick_start`] | you have ten minutes |
 //! | [`semantics`] | you call something and want to know what an error means and what is promised |
+//! | [`errors`] | you have an error, and want to know whose fault it is and what to do |
 //! | [`messages`] | you write messages and change them while nodes run |
 //! | [`cluster`] | you want to know who is there and what ends; groups of actors, services, actors on other nodes |
 //! | [`configuration`] | you look for a setting, or come with a configuration of gen_rpc |
@@ -26,6 +27,9 @@ pub mod quick_start {}
 
 #[doc = include_str!("semantics.md")]
 pub mod semantics {}
+
+#[doc = include_str!("errors.md")]
+pub mod errors {}
 
 #[doc = include_str!("messages.md")]
 pub mod messages {}
