@@ -17,7 +17,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use farcall_proto::cluster::groups::{Feed, GroupName, Groups};
+use farcall_proto::cluster::groups::{Feed, GroupName, GroupNotice, Groups};
 use farcall_proto::cluster::members::{LinkId, Members, NodeDown, NodeEvent, Peer};
 use farcall_proto::cluster::services::{Rule, Rules, SCOPE};
 use farcall_proto::cluster::signals::ChannelId;
@@ -101,6 +101,7 @@ fn offers(links: &[(usize, usize)], node: usize) -> (usize, usize) {
     let (mut known, mut bytes) = (Groups::new(name(node), NODES), 0);
     for other in links.iter().filter_map(with) {
         let (mut groups, mut feed) = (Groups::new(name(other), NODES), Feed::default());
+        feed.hear(&GroupNotice::Limit { members_max: NODES as u64 });
         groups.join(GroupName::new(SCOPE, service_of(other)), "worker").unwrap();
         while let Some(notice) = groups.poll(&mut feed) {
             bytes += postcard::to_allocvec(&notice).unwrap().len();

@@ -5,8 +5,9 @@
 //! takes it once; a channel is ordered, so it misses none. When a node is gone, so are its members.
 
 mod pick;
+mod telling;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ use crate::peer::{Incarnation, NodeName};
 
 pub(crate) use pick::below;
 pub use pick::{Pick, pick};
+pub use telling::{Feed, Withheld};
 
 #[cfg(test)]
 mod tests;
@@ -86,6 +88,11 @@ pub enum GroupNotice {
         /// The changes.
         changes: Vec<Change>,
     },
+    /// So many members of yours are kept here. Said first: nobody tells of members before it has heard it.
+    Limit {
+        /// `group_members_max`.
+        members_max: u64,
+    },
 }
 
 /// One change of a node's own members.
@@ -132,8 +139,11 @@ pub enum GroupBreach {
     #[error("a change of its groups is missing")]
     Gap,
     /// More members than are kept of one peer.
-    #[error("it has more members in groups than group_members_max allows")]
-    TooMany,
+    #[error("it told of more members in groups than the {limit} that group_members_max allows here")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
     /// Somebody left who was no member.
     #[error("one left a group that it had not joined")]
     Stranger,
@@ -157,6 +167,10 @@ pub struct Groups {
     version: u64,
     /// The last changes, so that whoever is not far behind needs no snapshot.
     recent: VecDeque<Change>,
+    /// The number at which some peer was last told of no members any more.
+    taken_back: u64,
+    /// Peers of which it was said that they are told of none.
+    warned: HashSet<NodeName>,
     peers: HashMap<NodeName, Peer>,
 }
 
@@ -176,15 +190,6 @@ struct Peer {
     coming: HashMap<ChannelId, (u64, Members)>,
 }
 
-/// How far one channel is.
-#[derive(Debug, Default)]
-pub struct Feed {
-    /// The number of the last change that was told.
-    told: Option<u64>,
-    /// What is left of a snapshot.
-    parts: VecDeque<GroupNotice>,
-}
-
 impl Groups {
     /// So many changes are kept for those that are behind.
     pub const RECENT_MAX: usize = 4096;
@@ -195,7 +200,8 @@ impl Groups {
     pub fn new(node: NodeName, members_max: usize) -> Self {
         let (own, recent, peers) = (Members::default(), VecDeque::new(), HashMap::new());
         let notice_max = Self::NOTICE_MAX;
-        Self { node, members_max, notice_max, own, version: 0, recent, peers }
+        let warned = HashSet::new();
+        Self { node, members_max, notice_max, own, version: 0, recent, taken_back: 0, warned, peers }
     }
 
     /// No more than so many members or changes go into one notice, and one at least: where messages have to be small.
@@ -247,33 +253,6 @@ impl Groups {
         often.into_iter().filter_map(|group| self.leave(group, actor).ok()).collect()
     }
 
-    /// What to tell next over a channel.
-    pub fn poll(&self, feed: &mut Feed) -> Option<GroupNotice> {
-        if let Some(part) = feed.parts.pop_front() {
-            return Some(part);
-        }
-        let told = match feed.told {
-            Some(told) if told == self.version => return None,
-            // Nothing was ever joined here: nobody has to be told.
-            None if self.version == 0 => return None,
-            told => told,
-        };
-        let behind = told.map(|told| usize::try_from(self.version - told).unwrap_or(usize::MAX));
-        match (told, behind) {
-            (Some(told), Some(behind)) if behind <= self.recent.len() => {
-                let skip = self.recent.len() - behind;
-                let changes: Vec<_> = self.recent.iter().skip(skip).take(self.notice_max).cloned().collect();
-                feed.told = Some(told + changes.len() as u64);
-                Some(GroupNotice::Changes { from: told + 1, changes })
-            }
-            _ => {
-                feed.told = Some(self.version);
-                feed.parts = self.snapshot();
-                feed.parts.pop_front()
-            }
-        }
-    }
-
     /// A peer has told this over a channel. Gives what has changed by it.
     ///
     /// # Errors
@@ -285,6 +264,10 @@ impl Groups {
         incarnation: Incarnation,
         notice: GroupNotice,
     ) -> Result<Vec<GroupEvent>, GroupBreach> {
+        // It tells of no members, and is heard by the feed of its channel.
+        if let GroupNotice::Limit { .. } = notice {
+            return Ok(Vec::new());
+        }
         let limit = self.members_max;
         let peer = self.peers.entry(node.clone()).or_insert_with(|| Peer::new(incarnation));
         let mut events = Vec::new();
@@ -317,6 +300,7 @@ impl Groups {
 
     /// A start of a node is gone, and all its members.
     pub fn node_down(&mut self, node: &NodeName, incarnation: Incarnation) -> Vec<GroupEvent> {
+        self.warned.remove(node);
         let mut events = Vec::new();
         if self.peers.get(node).is_some_and(|peer| peer.incarnation == incarnation)
             && let Some(gone) = self.peers.remove(node)
@@ -381,23 +365,6 @@ impl Groups {
         }
         self.recent.push_back(change);
     }
-
-    fn snapshot(&self) -> VecDeque<GroupNotice> {
-        let entries = self.own.table.iter().flat_map(|(group, members)| {
-            members.iter().map(move |(actor, times)| (group.clone(), actor.clone(), *times))
-        });
-        let entries: Vec<_> = entries.collect();
-        let mut parts: Vec<&[_]> = entries.chunks(self.notice_max).collect();
-        if parts.is_empty() {
-            parts.push(&[]);
-        }
-        let (version, count) = (self.version, parts.len());
-        let part = |(nth, members): (usize, &[_])| {
-            let (first, last, members) = (nth == 0, nth + 1 == count, members.to_vec());
-            GroupNotice::Snapshot { version, first, last, members }
-        };
-        parts.into_iter().enumerate().map(part).collect()
-    }
 }
 
 impl Peer {
@@ -414,6 +381,7 @@ impl Peer {
         limit: usize,
     ) -> Result<Vec<GroupEvent>, GroupBreach> {
         match notice {
+            GroupNotice::Limit { .. } => Ok(Vec::new()),
             GroupNotice::Snapshot { version, first, last, members } => {
                 let mut so_far = match (first, self.coming.remove(&channel)) {
                     (true, _) => Members::default(),
@@ -425,7 +393,7 @@ impl Peer {
                         return Err(GroupBreach::BadName);
                     }
                     if so_far.count.saturating_add(times as usize) > limit {
-                        return Err(GroupBreach::TooMany);
+                        return Err(GroupBreach::TooMany { limit });
                     }
                     so_far.add(&group, &actor, times);
                 }
@@ -490,7 +458,7 @@ impl Peer {
                 return Err(GroupBreach::BadName);
             }
             if self.members.count >= limit {
-                return Err(GroupBreach::TooMany);
+                return Err(GroupBreach::TooMany { limit });
             }
             self.members.add(&group, &actor, 1);
             return Ok(GroupEvent::Joined(group, Member { node: node.clone(), actor }));

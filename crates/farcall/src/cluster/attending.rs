@@ -1,7 +1,7 @@
 //! The two ends of a session, while it lasts: what is said and heard.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use farcall_proto::cluster::members::LinkId;
 use farcall_proto::cluster::signals::{ChannelId, DownReason};
@@ -18,7 +18,7 @@ use crate::rpc::{Call, OpenStream, RemoteStream};
 
 /// Begins a session with a node, and keeps it up until its connection ends.
 pub(super) async fn ask(cluster: Arc<Cluster>, channel: ChannelId, node: NodeName, speak: Arc<Notify>) {
-    let target = Target::from(&node);
+    let (target, begun) = (Target::from(&node), Instant::now());
     let (caller, actor, message) = (&cluster.caller, RESERVED.into(), Attend { session: channel.0 });
     let opened = OpenStream { caller, target: &target, actor, message, timeout: None }.await;
     match opened {
@@ -36,12 +36,19 @@ pub(super) async fn ask(cluster: Arc<Cluster>, channel: ChannelId, node: NodeNam
     }
     cluster.channel_down(channel, reason_of(&cluster, &node));
     // Where there is still something to share and a connection to share it over, there is another session.
-    tokio::time::sleep(BEGUN_AGAIN_AFTER).await;
+    tokio::time::sleep(pause_behind(&cluster, &node, begun)).await;
     cluster.share_with(&node);
 }
 
-/// A session that was lost with its connection still up, as by a queue that was full, is begun again after this.
-const BEGUN_AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// How long to wait behind a session that was lost.
+fn pause_behind(cluster: &Cluster, node: &NodeName, begun: Instant) -> Duration {
+    let pause = cluster.inner.lock().pauses.lost(node, begun, Instant::now());
+    // Asked behind it: whoever ends the connection from now on finds what was noted.
+    if !cluster.caller.clients.nodes().contains(node) {
+        cluster.inner.lock().pauses.gone(node);
+    }
+    pause
+}
 
 /// Nothing more is heard when this resolves.
 async fn hear(cluster: &Cluster, channel: ChannelId, items: &mut RemoteStream<Told>) {

@@ -45,6 +45,7 @@ impl Listener for Ear {
         if let NodeEvent::Down(peer, _) = event {
             cluster.parent_gone(peer);
             let mut inner = cluster.inner.lock();
+            inner.pauses.gone(&peer.name);
             let left = inner.groups.node_down(&peer.name, peer.incarnation);
             inner.tell_groups(left, false);
         }

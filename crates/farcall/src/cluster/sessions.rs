@@ -11,6 +11,7 @@ use actix::Recipient;
 use actix_rt::ArbiterHandle;
 use farcall_proto::cluster::groups::{Feed, GroupBreach, GroupEvent, Groups};
 use farcall_proto::cluster::members::{LinkId, Peer};
+use farcall_proto::cluster::sessions::Pauses;
 use farcall_proto::cluster::signals::{
     ActorId, ChannelId, DownReason, Lookup, MonitorId, Output, SignalLimits, Signals, TooMany,
 };
@@ -61,6 +62,8 @@ pub(super) struct Inner {
     pub(super) groups: Groups,
     /// Made with its first subscriber: its places are reserved at once.
     pub(super) group_events: Option<broadcast::Sender<GroupEvent>>,
+    /// When sessions that were lost are begun again.
+    pub(super) pauses: Pauses,
     /// Groups are used here: sessions are begun wherever this node asks.
     pub(super) shares: bool,
     last: u64,
@@ -72,7 +75,7 @@ pub(super) struct Session {
     pub(super) link: Option<LinkId>,
     /// Whom groups are shared with, once it is known.
     pub(super) sharer: Option<Incarnation>,
-    feed: Feed,
+    pub(super) feed: Feed,
     /// Of whoever sends what is to be said.
     pub(super) speak: Arc<Notify>,
     /// Told when its connection is known, or it has ended.
@@ -118,6 +121,7 @@ impl Cluster {
             spawns: Spawns::default(),
             groups: groups_of(&caller),
             group_events: None,
+            pauses: Pauses::default(),
             shares: false,
             last: 0,
         };
@@ -356,8 +360,16 @@ impl Cluster {
         let Inner { signals, sessions, groups, .. } = &mut *inner;
         let signals = signals.poll_transmit(channel, self.notices_max).into_iter().map(Said::Signal);
         let session = sessions.get_mut(&channel).filter(|session| session.sharer.is_some());
-        let of_groups = session.and_then(|session| groups.poll(&mut session.feed)).map(Said::Groups);
-        signals.chain(of_groups).collect()
+        let (of_groups, withheld) = session.map_or((None, None), |session| {
+            (groups.poll(&mut session.feed), groups.withheld(&session.node, &session.feed))
+        });
+        let said = signals.chain(of_groups.map(Said::Groups)).collect();
+        drop(inner);
+        if let Some(withheld) = withheld {
+            let context = &self.caller.context;
+            context.log_limited(log::Level::Warn, "groups_withheld", &withheld.peer, &withheld);
+        }
+        said
     }
 
     /// Whether a session has not ended.

@@ -42,6 +42,11 @@ impl Inner {
         let sharer = session.and_then(|session| Some((session.node.clone(), session.sharer?)));
         // A hidden node is no part of groups elsewhere.
         let Some((node, incarnation)) = sharer else { return Ok(()) };
+        if let Some(session) = self.sessions.get_mut(&channel)
+            && session.feed.hear(&notice)
+        {
+            session.speak.notify_one();
+        }
         let events = self.groups.handle(channel, &node, incarnation, notice)?;
         self.tell_groups(events, false);
         Ok(())

@@ -235,3 +235,38 @@ async fn hidden_nodes_have_no_part_in_groups_and_limits_are_named() {
     let stranger = seen.group("h").leave("counter").unwrap_err();
     assert_eq!(stranger.to_string(), "\"counter\" is no member of \"h\" in scope \"pg\"");
 }
+
+#[actix::test]
+async fn a_peer_that_keeps_fewer_members_is_told_of_none_until_they_fit_and_its_session_goes_on() {
+    let book = PhoneBook::default();
+    let small = |config: &mut Config| config.group_members_max = 1;
+    let beta_node = builder("beta").configure(small).start().await.unwrap();
+    book.enter(&beta_node);
+    let alpha = builder("alpha").discovery(book).start().await.unwrap();
+    for name in ["one", "two"] {
+        alpha.register(name, Counter::default().start()).unwrap().keep();
+        alpha.group("g").join(name).unwrap();
+    }
+    beta_node.register("counter", Counter::default().start()).unwrap().keep();
+    let seen = beta_node.group("g");
+    let monitor = alpha.monitor(&target(&beta_node), "counter").unwrap();
+    let told = |node: &Node, reason: &str| -> Vec<String> {
+        let events = node.inspect().events.into_iter();
+        events.filter(|event| event.reason == reason).map(|event| event.text).collect()
+    };
+    eventually("alpha says why it tells nothing", || !told(&alpha, "groups_withheld").is_empty()).await;
+    let why = told(&alpha, "groups_withheld").remove(0);
+    for word in ["beta@", "there are 2 here", "keeps 1", "65536", "raise"] {
+        assert!(why.contains(word), "{why}");
+    }
+    alpha.group("h").join("two").unwrap();
+    assert_eq!(members(&seen), Vec::<String>::new());
+    alpha.group("h").leave("two").unwrap();
+    alpha.group("g").leave("one").unwrap();
+    eventually("what fits is told", || members(&seen) == ["two at alpha"]).await;
+    assert_eq!(told(&alpha, "groups_withheld").len(), 1, "it is said once");
+    assert_eq!(told(&beta_node, "groups"), Vec::<String>::new(), "nothing was refused");
+    assert!(beta_node.unregister("counter"));
+    let reason = monitor.await.reason;
+    assert_eq!(reason, farcall::cluster::DownReason::Normal, "the session of the beginning still stands");
+}
