@@ -3,6 +3,7 @@
 //! | page | for whom |
 //! |---|---|
 //! | [`quick_start`] | you have ten minutes |
+//! | [`concepts`] | you want to see what there is, in six pictures |
 //! | [`semantics`] | you call something and want to know what an error means and what is promised |
 //! | [`errors`] | you have an error, and want to know whose fault it is and what to do |
 //! | [`messages`] | you write messages and change them while nodes run |
@@ -24,6 +25,9 @@
 
 #[doc = include_str!("quick_start.md")]
 pub mod quick_start {}
+
+#[doc = include_str!("concepts.md")]
+pub mod concepts {}
 
 #[doc = include_str!("semantics.md")]
 pub mod semantics {}
