@@ -32,6 +32,11 @@ fn the_corpus_of_what_mappers_hear_and_say_does_no_harm() {
 }
 
 #[test]
+fn the_corpus_of_what_is_said_in_sessions_does_no_harm() {
+    replay("notices", fuzz_entries::notices);
+}
+
+#[test]
 fn the_corpus_of_what_acceptors_send_does_no_harm() {
     replay("link_client", fuzz_entries::link_client);
 }
@@ -114,8 +119,16 @@ fn talks() -> [Talk; 7] {
     ]
 }
 
-/// The scripts that `pre_auth` and `fragments` read; any bytes are one.
+/// What `notices` reads, and the scripts that `pre_auth` and `fragments` read, for which any bytes are one.
 const SCRIPTS: &[(&str, &str, &[u8])] = &[
+    ("notices", "monitors", &[1, 3, 1, 1, b'a', 1, 3, 2, 1, b'a', 2, 1, 1, 3, 3, 0xac, 0x02, 2]),
+    ("notices", "links", b"\x04\x04\x01a\x01b\x05\x04\x01a\x01b\x04\x04\x01a\x01b\x06\x05\x01a\x01b\x01"),
+    (
+        "notices",
+        "members",
+        b"\x12\x01\x04\x10\x0b\x01\x01\x01\x01\x01s\x01g\x01a\x02\x11\x09\x02\x01\x01s\x01g\x01a\x00",
+    ),
+    ("notices", "kinds-of-later-versions", &[0xc8, 0x01, 5, 1, 2, 3, 4, 5, 2, 3, 1, 9, 9, 7, 0, 3, 2, 1, 99]),
     ("pre_auth", "dials", &[0, 0, 0, 0]),
     ("pre_auth", "dials-in-pieces", &[0, 0x80, 0xc0, 0x40]),
     ("pre_auth", "dials-another-node", &[0, 2, 0, 1, 0, 60, b'x', 0, 0]),

@@ -336,6 +336,9 @@ fn mutated(wire: &[u8], changes: &[(prop::sample::Index, u8, u8)]) -> Vec<u8> {
     bytes
 }
 
+/// A monitor, a link, all members, a change and a limit, as they are said in a session.
+const SAID: &[u8] = b"\x01\x03\x01\x01a\x04\x04\x01a\x01b\x10\x0b\x01\x01\x01\x01\x01s\x01g\x01a\x02\x11\x09\x02\x01\x01s\x01g\x01a\x00\x12\x01\x04";
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
@@ -344,6 +347,7 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..2000),
     ) {
         fuzz_entries::frame(&bytes);
+        fuzz_entries::notices(&bytes);
         fuzz_entries::link_client(&bytes);
         fuzz_entries::link_acceptor(&bytes);
         fuzz_entries::pre_auth(&bytes);
@@ -355,6 +359,7 @@ proptest! {
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<u8>()), 0..8),
         split: u8,
     ) {
+        fuzz_entries::notices(&mutated(SAID, &changes));
         let (up, down) = traffic();
         let with_split = |wire| [&[split][..], &mutated(wire, &changes)].concat();
         fuzz_entries::link_acceptor(&with_split(&up));

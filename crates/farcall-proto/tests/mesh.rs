@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use farcall_proto::cluster::groups::{Feed, GroupName, GroupNotice, Groups};
 use farcall_proto::cluster::members::{LinkId, Members, NodeDown, NodeEvent, Peer};
+use farcall_proto::cluster::notices::{self, Said};
 use farcall_proto::cluster::services::{Rule, Rules, SCOPE};
 use farcall_proto::cluster::signals::ChannelId;
 use farcall_proto::link::frame;
@@ -104,7 +105,7 @@ fn offers(links: &[(usize, usize)], node: usize) -> (usize, usize) {
         feed.hear(&GroupNotice::Limit { members_max: NODES as u64 });
         groups.join(GroupName::new(SCOPE, service_of(other)), "worker").unwrap();
         while let Some(notice) = groups.poll(&mut feed) {
-            bytes += postcard::to_allocvec(&notice).unwrap().len();
+            bytes += notices::encode(&[Said::Groups(notice.clone())]).unwrap().len();
             let channel = ChannelId(other as u64 + 1);
             known.handle(channel, &name(other), Incarnation(1), notice).unwrap();
         }

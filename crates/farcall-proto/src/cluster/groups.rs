@@ -68,7 +68,7 @@ impl GroupEvent {
 }
 
 /// What a node tells of its members.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupNotice {
     /// A part of all members, as they were after the change of this number.
     Snapshot {

@@ -2,6 +2,7 @@
 //!
 //! - [`groups`]: named sets of actors across nodes.
 //! - [`members`]: who is there, told by the connections that are up.
+//! - [`notices`]: the bytes of what is said of groups, monitors and links.
 //! - [`sessions`]: when what was lost is begun again.
 //! - [`services`]: actors that are addressed by what they do.
 //! - [`signals`]: who is told when an actor ends: monitors and links.
@@ -9,6 +10,7 @@
 
 pub mod groups;
 pub mod members;
+pub mod notices;
 pub mod services;
 pub mod sessions;
 pub mod signals;

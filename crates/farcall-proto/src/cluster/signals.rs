@@ -14,13 +14,11 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 #[cfg(test)]
 mod tests;
 
 /// Why an actor is down, as far as its watcher can tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DownReason {
     /// It gave its name back: its guard was dropped, or the name was unregistered.
     Normal,
@@ -36,6 +34,8 @@ pub enum DownReason {
     NodeShutdown,
     /// Its node is watched more than it allows (`monitors_max`). It may live.
     Refused,
+    /// Its node said a reason that this version does not know.
+    Other,
 }
 
 impl fmt::Display for DownReason {
@@ -48,12 +48,13 @@ impl fmt::Display for DownReason {
             Self::NoConnection => "the connection to its node is lost, or could not be made",
             Self::NodeShutdown => "its node shut down",
             Self::Refused => "its node keeps no more monitors",
+            Self::Other => "its node says a reason that this version does not know",
         })
     }
 }
 
 /// What one end of a channel says to the other.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// Tell me when this actor of yours ends. The number is the watcher's.
     Monitor {

@@ -1,7 +1,7 @@
 //! What the fuzz targets run, and the tests that replay their corpus: no bytes of a peer may panic a link or make it
 //! hold more than its limits.
 //!
-//! [`frame`], [`portmap`], [`link_client`] and [`link_acceptor`] take bytes of the wire (for the links the first byte says into how
+//! [`frame`], [`portmap`], [`notices`], [`link_client`] and [`link_acceptor`] take bytes of the wire (for the links the first byte says into how
 //! large pieces the rest is split); [`pre_auth`] and [`fragments`] take scripts, and know what must come of them.
 
 #[path = "fuzz_entries/fragments.rs"]
@@ -12,6 +12,9 @@ mod stranger;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use farcall_proto::cluster::groups::{Feed, Groups};
+use farcall_proto::cluster::notices::{NOTICES_MAX, Said, decode, encode};
+use farcall_proto::cluster::signals::{ActorId, ChannelId, SignalLimits, Signals};
 use farcall_proto::failure::NotSent;
 use farcall_proto::link::frame::Frame;
 use farcall_proto::link::handshake::{Extensions, PeerParams};
@@ -20,6 +23,7 @@ use farcall_proto::link::{
     AcceptorLink, ClientLink, Inbound, Limits, LossCause, NextItem, Payload, RequestKind, RouteKey, Slice,
     Submit, SubmitKind,
 };
+use farcall_proto::peer::{Incarnation, NodeName};
 use farcall_proto::portmap::{Answer, Challenge, Hello, List, Register, epmd};
 
 #[allow(unused_imports, reason = "each binary runs some of the entries")]
@@ -107,6 +111,36 @@ pub fn portmap(input: &[u8]) {
     if let Ok(register) = Register::decode(input) {
         assert_eq!(register.encode().get(epmd::LENGTH_BYTES..), Some(input), "it is written as it was read");
     }
+}
+
+/// Whatever a peer may say in a session: it is read back as it was written, and kept within the limits of what hears it.
+pub fn notices(input: &[u8]) {
+    let Ok(all) = decode(input) else { return };
+    assert!(all.len() <= NOTICES_MAX);
+    let written = encode(&all).unwrap_or_default();
+    assert_eq!(decode(&written), Ok(all.clone()), "it is read back as it was written");
+    let (channel, limits) = (ChannelId(1), SignalLimits { monitors_max: 8 });
+    let mut signals = Signals::<()>::new(limits);
+    signals.channel_up(channel);
+    let (own, peer) = (peer_name("own@h"), peer_name("peer@h"));
+    let (mut groups, mut feed, mut out) = (Groups::new(own, 8), Feed::default(), Vec::new());
+    let lookup = |name: &str| (name.len() % 2 == 1).then_some(ActorId(name.len() as u64));
+    for said in all {
+        match said {
+            Said::Signal(notice) => signals.handle(channel, notice, &lookup, &mut out),
+            Said::Groups(notice) => {
+                feed.hear(&notice);
+                if groups.handle(channel, &peer, Incarnation(1), notice).is_err() {
+                    break;
+                }
+            }
+        }
+        assert!(signals.len().1 <= 16 && groups.len().1 <= 8);
+    }
+}
+
+fn peer_name(name: &str) -> NodeName {
+    name.parse().unwrap_or_else(|_| unreachable!("it is a name"))
 }
 
 /// A hostile acceptor in front of a client with one request of each kind under way.

@@ -28,7 +28,7 @@ pub(super) async fn ask(cluster: Arc<Cluster>, channel: ChannelId, node: NodeNam
         Ok(mut items) => {
             let epoch = items.epoch();
             cluster.attending(channel, LinkId::Out(epoch), &node);
-            let heard = hear(&cluster, channel, &mut items);
+            let heard = hear(&cluster, channel, &node, &mut items);
             let said = say(&cluster, channel, &target, epoch, &speak);
             futures::pin_mut!(heard, said);
             futures::future::select(heard, said).await;
@@ -51,10 +51,14 @@ fn pause_behind(cluster: &Cluster, node: &NodeName, begun: Instant) -> Duration 
 }
 
 /// Nothing more is heard when this resolves.
-async fn hear(cluster: &Cluster, channel: ChannelId, items: &mut RemoteStream<Told>) {
+async fn hear(cluster: &Cluster, channel: ChannelId, node: &NodeName, items: &mut RemoteStream<Told>) {
     while let Some(Ok(told)) = items.next().await {
-        let Some(notices) = told.notices() else { return };
-        cluster.handle(channel, notices);
+        match told.notices() {
+            Ok(notices) => cluster.handle(channel, notices),
+            Err(error) => {
+                return cluster.caller.context.log_limited(log::Level::Error, "session", node, error);
+            }
+        }
     }
 }
 
@@ -129,12 +133,17 @@ pub(crate) fn answer(cluster: &Arc<Cluster>, linked: Option<&Linked>, message: &
 
 /// A peer says something in a session of this connection. False if there is none.
 pub(crate) fn told(cluster: &Cluster, linked: Option<&Linked>, message: &Tell) -> bool {
-    let channel = linked.and_then(|linked| cluster.session_of(linked.id(), message.session));
-    match (channel, message.told.notices()) {
-        (Some(channel), Some(notices)) => {
+    let Some(linked) = linked else { return false };
+    match (cluster.session_of(linked.id(), message.session), message.told.notices()) {
+        (Some(channel), Ok(notices)) => {
             cluster.handle(channel, notices);
             true
         }
-        _ => false,
+        (_, Err(error)) => {
+            let context = &cluster.caller.context;
+            context.log_limited(log::Level::Error, "session", &linked.peer().name, error);
+            false
+        }
+        (None, Ok(_)) => false,
     }
 }

@@ -3,9 +3,8 @@
 //! Whoever asks over a connection opens a session on it: a stream on which the other one tells, and calls in which it tells
 //! itself. Both rest on one connection, so a session is an ordered channel that ends with it.
 
-use farcall_proto::cluster::groups::GroupNotice;
-use farcall_proto::cluster::signals::Notice;
-use serde::{Deserialize, Serialize};
+pub(crate) use farcall_proto::cluster::notices::Said;
+use farcall_proto::cluster::notices::{self, NOTICES_MAX, NoticeError};
 
 use crate::items::Items;
 
@@ -34,27 +33,24 @@ pub(crate) struct Told {
     notices: Vec<u8>,
 }
 
-/// What is said in a session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Said {
-    /// About what ends.
-    Signal(Notice),
-    /// About groups.
-    Groups(GroupNotice),
-}
-
 /// So many notices go together: enough to be cheap, few enough for ticks and other messages between.
 pub(crate) const NOTICES_PER_BATCH: usize = 1024;
+
+// One of groups goes with them.
+const _: () = assert!(NOTICES_PER_BATCH < NOTICES_MAX);
 
 impl Told {
     /// Nothing that a node says of itself is longer than a name or cannot be encoded.
     pub(crate) fn new(notices: &[Said]) -> Option<Self> {
-        postcard::to_allocvec(notices).ok().map(|notices| Self { notices })
+        notices::encode(notices).ok().map(|notices| Self { notices })
     }
 
-    /// What was said; none if it makes no sense.
-    pub(crate) fn notices(&self) -> Option<Vec<Said>> {
-        postcard::from_bytes(&self.notices).ok()
+    /// What was said, without what this version does not know.
+    ///
+    /// # Errors
+    /// [`NoticeError`]: nothing of it was taken.
+    pub(crate) fn notices(&self) -> Result<Vec<Said>, NoticeError> {
+        notices::decode(&self.notices)
     }
 }
 
