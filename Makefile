@@ -111,6 +111,7 @@ fuzz: ## every fuzz target for a minute (FUZZ_SECONDS=...); needs cargo-fuzz
 # Static, so that nothing else has to be in the image. Arguments of a build for the machine's own kind of system.
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC := target/static
+COMMAND_BYTES_MAX := 15000000
 PROGRAMS = $(STATIC)/$(HOST)/release
 $(STATIC)/context: FORCE
 	$(call say,'static programs')
@@ -118,6 +119,8 @@ $(STATIC)/context: FORCE
 		$(CARGO) build --release --target $(HOST) --target-dir $(STATIC) -p farcall-cli -p farcall-integration
 	mkdir -p $@
 	install -m 755 $(PROGRAMS)/farcall $(PROGRAMS)/farcall-node $@
+	@bytes=$$(stat -c %s $@/farcall); echo "the command has $$bytes bytes"; \
+		[ "$$bytes" -lt $(COMMAND_BYTES_MAX) ] || { echo 'that is too much: which dependency brought it?' >&2; exit 1; }
 FORCE:
 
 image: $(STATIC)/context ## farcall:local: the command and the node of the scenarios, static, on nothing; needs Docker
