@@ -26,9 +26,9 @@ impl Backoff {
         self.until.is_some_and(|until| now < until)
     }
 
-    /// How much of the pause is left, if it still runs.
+    /// How much of the pause is left, if nothing has gone well since the last failure: nothing is left of one that is over.
     pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
-        self.until.and_then(|until| until.checked_duration_since(now)).filter(|left| !left.is_zero())
+        self.until.map(|until| until.saturating_duration_since(now))
     }
 
     /// An attempt failed; gives the pause. `jitter` is a random number from 0 to 1: the pause lies between half of
@@ -67,8 +67,9 @@ mod tests {
         let pauses: Vec<_> = (0..5).map(|_| backoff.failed(now, 1.0)).collect();
         assert_eq!(pauses, [ms(100), ms(200), ms(400), ms(800), ms(1000)]);
         assert!(backoff.holds(now + ms(999)) && !backoff.holds(now + ms(1000)));
+        assert_eq!([backoff.left(now), backoff.left(now + ms(1001))], [Some(ms(1000)), Some(ms(0))]);
         backoff.reset();
-        assert!(!backoff.holds(now));
+        assert!(!backoff.holds(now) && backoff.left(now).is_none());
         assert_eq!(backoff.failed(now, 0.0), ms(50), "jitter halves it at the most");
     }
 

@@ -62,7 +62,7 @@ struct State {
     /// Take nothing new and still finish what they have.
     older: Vec<Arc<Conn>>,
     backoff: Backoff,
-    /// What the last attempt ended with, told to callers until the backoff is over.
+    /// What the last attempt ended with, told to callers until the backoff is over, and to whoever looks until one ends well.
     failure: NotSent,
 }
 
@@ -132,7 +132,7 @@ impl Client {
         &self.key
     }
 
-    /// How long nobody dials, and what the last attempt ended with, if that is so.
+    /// How long nobody dials (perhaps no longer), and what the last attempt ended with, if it failed.
     pub(crate) fn backing_off(&self, now: Instant) -> Option<(Duration, NotSent)> {
         let state = self.state.lock();
         state.backoff.left(now).map(|left| (left, state.failure.clone()))

@@ -145,6 +145,9 @@ fn links(view: &NodeView, output: &mut Output) -> Result<(), Report> {
     }
     for link in &view.links {
         match &link.state {
+            LinkState::Backoff { left_ms: 0, why } => {
+                output.line(&format!("{}: the last attempt failed: {why}", link.peer))?;
+            }
             LinkState::Backoff { left_ms, why } => {
                 output.line(&format!("{}: not before {left_ms} ms: {why}", link.peer))?;
             }

@@ -108,6 +108,7 @@ fn of_link(link: &LinkView, rates: &LinkRate, view: &NodeView) -> Row {
     };
     let rtt = link.rtt_us.map_or_else(|| "-".to_owned(), time);
     let why = match &link.state {
+        LinkState::Backoff { left_ms: 0, why } => format!("the last attempt failed: {why}"),
         LinkState::Backoff { left_ms, why } => format!("not dialled for {left_ms} ms: {why}"),
         LinkState::Closing { why } => why.clone(),
         _ => link.state.word().to_owned(),

@@ -151,9 +151,9 @@ pub enum LinkState {
         /// Why.
         why: String,
     },
-    /// The last attempt failed; requests are refused until the pause is over.
+    /// The last attempt failed; requests are refused until the pause is over, and the next one after it dials.
     Backoff {
-        /// How much of it is left, in milliseconds.
+        /// How much of the pause is left, in milliseconds; 0 when it is over.
         left_ms: u64,
         /// What the last attempt ended with.
         why: String,

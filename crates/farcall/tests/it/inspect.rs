@@ -132,6 +132,24 @@ async fn a_full_mailbox_is_seen_by_its_depth_and_by_what_was_refused() {
 }
 
 #[actix::test]
+async fn a_failed_attempt_is_shown_until_one_ends_well_however_long_ago_it_was() {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = held.local_addr().unwrap();
+    drop(held);
+    let alpha = builder("alpha").start().await.unwrap();
+    let late: Target = format!("late@127.0.0.1:{}", at.port()).parse().unwrap();
+    alpha.call(&late, "counter", Total).await.unwrap_err();
+    let state = || links(&alpha.inspect(), &late, true).first().map(|link| link.state.clone());
+    let over =
+        || matches!(state(), Some(LinkState::Backoff { left_ms: 0, why }) if why.contains("connect failed"));
+    eventually("the pause is over and the reason stays", over).await;
+    let node = on(named(late.node().as_str()), [at]).start().await.unwrap();
+    node.register("counter", Counter::default().start()).unwrap().keep();
+    alpha.wait_for(&late, "counter").await.unwrap();
+    eventually("it is up", || state() == Some(LinkState::Up)).await;
+}
+
+#[actix::test]
 async fn what_happened_is_told_in_order_and_only_what_is_new_to_whoever_asks_again() {
     let (alpha, beta_node, beta) = pair().await;
     let unreachable: Target = "nobody@127.0.0.1:9".parse().unwrap();
