@@ -20,6 +20,8 @@ pub(crate) struct Identity {
     peer: NodeName,
     /// None over plain TCP.
     tls: Option<TlsConfig>,
+    /// The port that nodes have, where nothing says which one this peer has.
+    usual_port: Option<u16>,
 }
 
 impl Identity {
@@ -42,14 +44,15 @@ impl Identity {
         if name == *peer {
             return Err(own_call(options, peer, &config.tls));
         }
-        Ok(Self { name, peer: peer.clone(), tls })
+        Ok(Self { name, peer: peer.clone(), tls, usual_port: usual_port(config, peer) })
     }
 
     /// Of a node that runs.
     pub(crate) fn of(node: &farcall::Node, peer: &NodeName) -> Self {
         let config = node.config();
         let tls = (config.driver == Driver::Tls).then(|| config.tls.clone());
-        Self { name: node.name().clone(), peer: peer.clone(), tls }
+        let usual_port = usual_port(config, peer);
+        Self { name: node.name().clone(), peer: peer.clone(), tls, usual_port }
     }
 
     /// Why the node of the command does not start.
@@ -63,6 +66,8 @@ impl Identity {
     /// The same error with a remedy for what this command goes by.
     pub(crate) fn explain(&self, report: Report) -> Report {
         let remedy = match (report.reason, &self.tls) {
+            ("timeout", _) if report.message.contains(TO_THE_NODE) => BLOCKED.to_owned(),
+            ("handshake_failed", _) if report.message.contains("said nothing useful") => SILENT.to_owned(),
             ("handshake_failed", Some(tls)) => self.refused(&report.message, tls),
             ("handshake_failed", None) if report.message.contains("the peer speaks TLS here") => {
                 "does the node speak TLS there? Then name a certificate with --certificate".to_owned()
@@ -71,12 +76,26 @@ impl Identity {
                 "call it over TLS, with --certificate; or set FARCALL_ALLOW_PLAINTEXT=true if the network is trusted"
                     .to_owned()
             }
-            ("connect_failed", None) => {
+            ("connect_failed", None) if self.tried_usual_port(&report.message).is_none() => {
                 format!("{} A node that speaks TLS is called with --certificate", report.remedy)
             }
+            ("connect_failed", _) => match self.tried_usual_port(&report.message) {
+                Some(port) => format!(
+                    "is the node running? Its name has no port, so {port} was tried: if it listens on another one, write \
+                     {}:PORT, or add --at HOST:PORT",
+                    self.peer
+                ),
+                None => return report,
+            },
             _ => return report,
         };
         Report { remedy, ..report }
+    }
+
+    /// The port that was dialled only because nodes usually have it, if that is what failed.
+    fn tried_usual_port(&self, message: &str) -> Option<u16> {
+        let ends = |port: &u16| self.peer.as_str().ends_with(&format!(":{port}"));
+        self.usual_port.filter(|port| message.contains(&format!(":{port}:")) && !ends(port))
     }
 
     /// What to do about a handshake that failed with these words.
@@ -115,6 +134,21 @@ impl Identity {
                 .to_owned()
         }
     }
+}
+
+/// In the error of a request that a node answers itself, without an actor of its program.
+const TO_THE_NODE: &str = " to farcall on ";
+
+const BLOCKED: &str = "the node is connected and does not answer: something blocks the thread that it runs on (a handler that \
+                       sleeps, waits for a lock or computes for long), or its process stands still. See what its threads do, \
+                       for example with gdb -p PID; what blocks belongs on an arbiter of its own";
+
+const SILENT: &str = "its port is open and nobody answers: its process stands still (stopped, swapping, in a debugger), or \
+                      something that is no node listens there. Look at that machine";
+
+/// None if the name is in `nodes`, or came with an address.
+fn usual_port(config: &Config, peer: &NodeName) -> Option<u16> {
+    (!config.nodes.contains_key(peer)).then(|| config.port(config.driver))
 }
 
 /// How a person gets a certificate for the command.

@@ -135,16 +135,64 @@ impl actix::Handler<Sleep> for Blocker {
     }
 }
 
+/// Blocks its thread until its other end is dropped.
+#[derive(farcall::RemoteActor)]
+#[remote(Sleep)]
+struct Waiter(std::sync::mpsc::Receiver<()>);
+
+impl Actor for Waiter {
+    type Context = actix::Context<Self>;
+}
+
+impl actix::Handler<Sleep> for Waiter {
+    type Result = u64;
+    fn handle(&mut self, _: Sleep, _: &mut Self::Context) -> u64 {
+        self.0.recv().map_or(0, |()| 1)
+    }
+}
+
+#[actix::test]
+async fn a_handler_that_blocks_the_thread_of_its_node_is_named_by_the_remedy() {
+    let cluster = Cluster::start("case_blocked").await;
+    let cookie = cluster.cookie_file();
+    let (release, held) = std::sync::mpsc::channel();
+    let (tell, started) = tokio::sync::oneshot::channel();
+    // Node and actor are on one thread, as in a program that does not think of it.
+    let arbiter = actix::Arbiter::new();
+    let of_node = cookie.clone();
+    arbiter.spawn(async move {
+        let beta = Node::builder(BETA).listen([([127, 0, 0, 1], 0).into()]).cookie_file(of_node);
+        let beta = beta.start().await.unwrap();
+        beta.register("mail", Waiter(held).start()).unwrap().keep();
+        tell.send(beta).unwrap();
+    });
+    let beta = started.await.unwrap();
+    let alpha = caller(&cookie, BETA, beta.listening_on()[0].to_string()).await;
+    let calls: Vec<_> =
+        (0..2).map(|_| alpha.async_call(&BETA.parse().unwrap(), "mail", Sleep { ms: 0 })).collect();
+    eventually("it blocks", || beta.inspect().actors.iter().any(|one| one.name == "mail" && one.waiting > 0))
+        .await;
+    let said = look(&cluster.folder, &beta, &cookie, &["actors", BETA, "--timeout", "700ms"]).await.failed(6);
+    let what = "something blocks the thread that it runs on";
+    assert!(said.contains(what) && PAGE.contains(what), "{said}");
+    drop((release, calls));
+}
+
 #[actix::test]
 async fn a_wrong_cookie_is_told_on_both_sides() {
     let cluster = Cluster::start("case_cookie").await;
     let other = cluster.folder.join("other");
     let alpha = caller(&other, BETA, cluster.address()).await;
     alpha.call(&BETA.parse().unwrap(), "counter", Add { amount: 1 }).await.unwrap_err();
+    eventually("the pause is over", || {
+        let links = alpha.inspect().links;
+        links.iter().any(|link| matches!(link.state, farcall::inspect::LinkState::Backoff { left_ms: 0, .. }))
+    })
+    .await;
     let text = shown(
         "farcall links",
         look(&cluster.folder, &alpha, &other, &["links", "alpha@127.0.0.1"]).await,
-        "peer refused without a reason, most often because the cookies differ",
+        "the last attempt failed: handshake failed: beta@127.0.0.1: peer refused without a reason, most often because the cookies differ",
     );
     assert!(text.contains("backoff"), "{text}");
     let text = shown(

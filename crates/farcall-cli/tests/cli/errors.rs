@@ -61,6 +61,43 @@ async fn a_node_that_does_not_run_was_surely_not_reached() {
 }
 
 #[actix::test]
+async fn the_usual_port_is_named_where_nothing_says_which_port_the_node_has() {
+    let cluster = Cluster::start("usual_port").await;
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = nobody.local_addr().unwrap().port();
+    drop(nobody);
+    let names = |args: &[&str]| {
+        let mut command = command(&cluster.folder);
+        command.arg("names").args(args).arg("--cookie-file").arg(cluster.cookie_file());
+        command.env("FARCALL_TCP_PORT", port.to_string());
+        run(command, "")
+    };
+    let said = names(&[BETA]).await.failed(3);
+    let hint = format!("Its name has no port, so {port} was tried");
+    assert!(said.contains(&hint) && said.contains("beta@127.0.0.1:PORT, or add --at HOST:PORT"), "{said}");
+    for told in
+        [vec![format!("{BETA}:{port}")], vec![BETA.into(), "--at".into(), format!("127.0.0.1:{port}")]]
+    {
+        let told: Vec<_> = told.iter().map(String::as_str).collect();
+        let said = names(&told).await.failed(3);
+        assert!(said.contains("connect failed") && !said.contains("has no port"), "{said}");
+    }
+}
+
+#[actix::test]
+async fn a_node_that_takes_connections_and_says_nothing_stands_still() {
+    let cluster = Cluster::start("silent").await;
+    // As a stopped process: the kernel takes the connection and nobody reads from it.
+    let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = command(&cluster.folder);
+    command.args(["links", BETA, "--at", &frozen.local_addr().unwrap().to_string(), "--cookie-file"]);
+    command.arg(cluster.cookie_file()).env("FARCALL_HANDSHAKE_TIMEOUT", "200ms");
+    let said = run(command, "").await.failed(3);
+    assert!(said.contains("said nothing useful for 200ms"), "{said}");
+    assert!(said.contains("its process stands still") && !said.contains("cookie"), "{said}");
+}
+
+#[actix::test]
 async fn another_cookie_is_refused_and_the_remedy_names_the_cookie_file() {
     let cluster = Cluster::start("cookie").await;
     let other = Cluster::start("other_cookie").await;
