@@ -10,7 +10,7 @@ use thiserror::Error;
 ///
 /// Errors name the key, the value and what is allowed. They never show text from behind an unknown key, and no lines
 /// of the file, because a secret may stand there by mistake.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -87,6 +87,12 @@ pub enum ConfigError {
         /// What is allowed.
         allowed: String,
     },
+}
+
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// Where a setting came from.

@@ -1,5 +1,6 @@
 //! Putting a node together: from code, from a configuration, or both.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -51,8 +52,9 @@ impl std::fmt::Debug for NodeBuilder {
     }
 }
 
-/// Why a node did not start. Nothing of it is left running.
-#[derive(Debug, thiserror::Error)]
+/// Why a node did not start. Nothing of it is left running. `Debug` is the same sentence: it is what a `main` prints that
+/// returns it.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// Neither builder nor configuration names the node.
@@ -129,6 +131,12 @@ pub enum StartError {
     /// Not called on an actix arbiter.
     #[error("a node starts on an actix arbiter: use #[actix::main] or System::new().block_on(..)")]
     NoArbiter,
+}
+
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 fn hint(error: &io::Error) -> &'static str {

@@ -17,7 +17,9 @@ use crate::compress;
 use crate::error::CallError;
 use crate::message::{RemoteMessage, Value, decode_value};
 
-/// A call that has not begun: set its options, then `.await` it.
+/// A call that has not begun: set its options, then `.await` it. `.into_future()` makes it the future that `join_all` and
+/// `select` want; [`multicall`](crate::Node::multicall) asks many nodes, and [`async_call`](crate::Node::async_call) begins
+/// at once.
 ///
 /// # Cancel safety
 /// Nothing is sent before the first poll. Dropped later, the request is withdrawn if it was not written yet;

@@ -97,6 +97,7 @@ async fn a_port_that_is_taken_is_named_at_start_and_another_address_is_no_confli
     assert!(matches!(error, StartError::Listen { .. }));
     assert!(error.to_string().contains(&taken.to_string()), "{error}");
     assert!(error.to_string().contains("is another node running there?"), "{error}");
+    assert_eq!(format!("{error:?}"), error.to_string(), "a main that returns it prints it so");
     let elsewhere = ([127, 0, 0, 2], taken.port()).into();
     on(named("third@127.0.0.2"), [elsewhere]).start().await.unwrap();
 
