@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use farcall_proto::cluster::members::LinkId;
+use farcall_proto::cluster::sessions::Pauses;
 use farcall_proto::cluster::signals::{ChannelId, DownReason};
 use farcall_proto::peer::{NodeName, Target};
 use futures::StreamExt;
@@ -21,6 +22,7 @@ pub(super) async fn ask(cluster: Arc<Cluster>, channel: ChannelId, node: NodeNam
     let (target, begun) = (Target::from(&node), Instant::now());
     let (caller, actor, message) = (&cluster.caller, RESERVED.into(), Attend { session: channel.0 });
     let opened = OpenStream { caller, target: &target, actor, message, timeout: None }.await;
+    let epoch = opened.as_ref().ok().map(|items| items.epoch());
     match opened {
         Err(error) => log::debug!(
             target: "farcall", node:% = caller.context.name, peer:% = node; "no session with it: {error}"
@@ -36,16 +38,20 @@ pub(super) async fn ask(cluster: Arc<Cluster>, channel: ChannelId, node: NodeNam
     }
     cluster.channel_down(channel, reason_of(&cluster, &node));
     // Where there is still something to share and a connection to share it over, there is another session.
-    tokio::time::sleep(pause_behind(&cluster, &node, begun)).await;
+    tokio::time::sleep(pause_behind(&cluster, &node, begun, epoch)).await;
     cluster.share_with(&node);
 }
 
-/// How long to wait behind a session that was lost.
-fn pause_behind(cluster: &Cluster, node: &NodeName, begun: Instant) -> Duration {
+/// How long to wait behind a session that was lost; `epoch` is its connection, if it had one.
+fn pause_behind(cluster: &Cluster, node: &NodeName, begun: Instant, epoch: Option<u64>) -> Duration {
     let pause = cluster.inner.lock().pauses.lost(node, begun, Instant::now());
+    let clients = &cluster.caller.clients;
+    let is_replaced = epoch.is_some_and(|epoch| clients.epoch(&Target::from(node)) != Some(epoch));
     // Asked behind it: whoever ends the connection from now on finds what was noted.
-    if !cluster.caller.clients.nodes().contains(node) {
+    if is_replaced || !clients.nodes().contains(node) {
+        // It went with its connection, which says nothing about the next one.
         cluster.inner.lock().pauses.gone(node);
+        return Pauses::MIN;
     }
     pause
 }
