@@ -13,7 +13,7 @@ define say
 @printf '\n==> %s\n' $(1)
 endef
 
-.PHONY: help check fmt-check clippy docs tests doctests test demo doc bench bench-check peers-check gates gates-accept supply packages fuzz image cluster cluster-shell cluster-down shell-master shell-slave integration soak clean
+.PHONY: help check fmt-check clippy docs tests doctests test demo doc bench bench-check peers-check gates gates-accept supply packages semver fuzz image cluster cluster-shell cluster-down shell-master shell-slave integration soak clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -100,6 +100,24 @@ PACKAGES := farcall-proto farcall-derive farcall farcall-cli
 packages: ## packs every crate that is published, and builds it from its package
 	$(call say,'packages')
 	$(CARGO) publish --dry-run $(PACKAGES:%=-p %)
+
+# What breaks whoever uses the public API fails, unless the version was counted up for it. Not in CI, because nothing is published
+# yet: from the first release on, BASE is the last tag. cargo-semver-checks leaves out crates of macros, so it gets descriptions
+# of theirs, as it has them made of the others: by a compiler that is told to pass for a nightly one.
+SEMVER := target/semver
+MACROS = RUSTC_BOOTSTRAP=1 $(CARGO) rustdoc --quiet -p farcall-derive --target-dir '$(CURDIR)/$(SEMVER)/$(1)' -- -Zunstable-options --output-format json
+macros_of = $(SEMVER)/$(1)/doc/farcall_derive.json
+semver: ## what the public API lost since a revision (BASE=v0.1.0); needs cargo-semver-checks 0.51
+	$(call say,'public API since $(BASE)')
+	@git rev-parse --quiet --verify '$(BASE)^{commit}' >/dev/null || { echo 'BASE=REVISION says since when: the last tag' >&2; exit 2; }
+	rm -rf $(SEMVER)/source && mkdir -p $(SEMVER)/source
+	git archive '$(BASE)' | tar -x -C $(SEMVER)/source
+	cd $(SEMVER)/source && $(call MACROS,base)
+	$(call MACROS,now)
+	broken=0; \
+	$(CARGO) semver-checks --baseline-rustdoc $(call macros_of,base) --current-rustdoc $(call macros_of,now) || broken=1; \
+	$(CARGO) semver-checks --baseline-rev '$(BASE)' -p farcall-proto -p farcall || broken=1; \
+	exit $$broken
 
 # Sanitizers need a nightly toolchain, or a stable one that is told to pass for one; only here.
 FUZZ_SECONDS ?= 60
