@@ -16,6 +16,7 @@ mod health;
 mod hosts;
 mod inside;
 mod looks;
+mod manual;
 mod many;
 mod over_tls;
 mod procedures;
