@@ -13,7 +13,7 @@ define say
 @printf '\n==> %s\n' $(1)
 endef
 
-.PHONY: help check fmt-check clippy docs tests doctests test demo doc bench bench-check peers-check gates gates-accept supply packages semver fuzz image cluster cluster-shell cluster-down shell-master shell-slave integration soak clean
+.PHONY: help check fmt-check clippy docs tests doctests test demo doc reference bench bench-check peers-check gates gates-accept supply packages semver fuzz image cluster cluster-shell cluster-down shell-master shell-slave integration soak clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -54,6 +54,10 @@ demo: ## four nodes, every operation between them, one of them killed and brough
 
 doc: ## the documentation, in your browser
 	$(CARGO) doc --workspace --lib --no-deps --open
+
+# A test holds them against the keys, and writes them when it is asked to.
+reference: ## writes the tables of keys in the manual anew, from crates/farcall/src/config/keys.rs
+	REFERENCE=write $(CARGO) test -p farcall --lib config::tests::reference
 
 # Without the peers (PEERS=no) there is less to build; BENCH='--quick' and other arguments: see farcall-bench run --help.
 # ERLANG=1 measures erpc between two Erlang nodes, too; they need Debian's erlang-base, or any other erl on the path.

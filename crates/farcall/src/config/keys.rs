@@ -152,6 +152,8 @@ const KEYS: &[KeyDoc] = &[
     key("names_max", Number, "65536", "names registered on this node"),
     key("group_members_max", Number, "65536", "members of groups on this node, and known of each peer"),
     key("monitors_max", Number, "1048576", "monitors of this node; and monitors and links that each peer may have here"),
+    key("acceptors_max", Number, "4096", "incoming connections"),
+    // Strangers.
     key("half_open_max", Number, "128", "incoming connections that have not proved who they are"),
     key("strangers.half_open_per_source_max", Number, "8", "connections of one source in their handshake; a source is an IPv4 address or an IPv6 /64"),
     key("strangers.accept_rate", Number, "200", "handshakes that may begin each second; those that succeed do not count"),
@@ -163,7 +165,6 @@ const KEYS: &[KeyDoc] = &[
     key("strangers.frame_bytes_max", Bytes, "4KiB", "the longest frame of a handshake"),
     key("strangers.bytes_max", Bytes, "16KiB", "all frames of one side of a handshake"),
     key("strangers.tls_bytes_max", Bytes, "32KiB", "bytes of TLS before the handshake of the nodes: hellos and certificates"),
-    key("acceptors_max", Number, "4096", "incoming connections"),
 ];
 
 /// The keys that look like `given`: misspelt by a little, or the same word in another table. At most three.
