@@ -1,6 +1,7 @@
 //! Who may call what: rules for peers, whose names their certificates prove.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use actix::prelude::*;
 use farcall::error::Class;
@@ -69,10 +70,14 @@ async fn each_peer_calls_what_its_rules_give_it_and_nothing_else() {
 async fn the_nodes_own_calls_and_its_reserved_actor_are_not_limited_by_rules_for_peers() {
     let (node, peers) = guarded(rules()).await;
     assert_eq!(may_call(&node, &node).await, ["counter", "book.one", "admin"]);
-    for peer in &peers {
+    for (peer, may_call) in peers.iter().zip([true, true, false]) {
         assert!(peer.ping(&target(&node)).await.is_ok());
         assert!(peer.describe(&target(&node)).await.is_ok(), "{peer:?}");
-        assert!(peer.wait_for(&target(&node), "counter").await.is_ok());
+        // It answers everybody, and tells nobody of a name that he may not call.
+        let within = Duration::from_millis(if may_call { 10_000 } else { 200 });
+        let waited = peer.wait_for_within(&target(&node), "counter", within).await;
+        let expected = if may_call { Ok(()) } else { Err("no_such_actor") };
+        assert_eq!(waited.map_err(|error| error.reason()), expected);
     }
 }
 
