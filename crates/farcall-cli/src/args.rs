@@ -204,7 +204,7 @@ pub(crate) enum Command {
     Web(Web),
     /// Print what a shell needs to complete this command
     ///
-    /// bash: farcall completions bash > ~/.local/share/bash-completion/completions/farcall
+    /// bash: farcall completions bash > ~/.local/share/bash-completion/completions/farcall (make the folder first)
     #[command(verbatim_doc_comment)]
     Completions {
         /// The shell

@@ -200,6 +200,22 @@ pub fn command(folder: &Path) -> Command {
     command
 }
 
+/// A shell that runs these lines where the command would run, and finds it.
+pub fn shell(folder: &Path, lines: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-eu", "-c", lines]).current_dir(folder);
+    // As the command is run elsewhere: without the settings of whoever runs the tests.
+    for (name, value) in command(folder).get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    let ours = Path::new(env!("CARGO_BIN_EXE_farcall")).parent().unwrap();
+    shell.env("PATH", format!("{}:{}", ours.display(), std::env::var("PATH").unwrap()));
+    shell
+}
+
 /// What came of it.
 #[derive(Debug)]
 pub struct Ended {

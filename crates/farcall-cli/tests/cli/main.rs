@@ -22,4 +22,5 @@ mod over_tls;
 mod procedures;
 mod settings;
 mod shell;
+mod typed;
 mod web;

@@ -2,7 +2,7 @@
 //!
 //! `farcall` is run with the line, at home in an empty folder: there is no cookie, so it ends before it reaches a node,
 //! and only its own parser can say that the line is wrong. What `make` and `cargo` get is held against the Makefile and
-//! the workspace. Nothing else is run.
+//! the workspace. Nothing else is run here; `typed` runs the lines of `farcall` with nodes that answer.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -65,10 +65,7 @@ fn every_command_of_the_readmes_and_of_the_manual_can_be_typed() {
     let known = Known::new("typed");
     let mut wrong = Vec::new();
     let mut seen = BTreeSet::new();
-    let mut pages: Vec<PathBuf> = READMES.iter().map(|page| root().join(page)).collect();
-    let manual = fs::read_dir(root().join(PAGES)).unwrap().map(|entry| entry.unwrap().path());
-    pages.extend(manual.filter(|path| path.extension().is_some_and(|end| end == "md")));
-    for page in pages {
+    for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
         let name = page.strip_prefix(root()).unwrap().display();
         for Line { number, text, told } in lines(&text) {
@@ -141,21 +138,29 @@ fn lines_are_read_as_a_shell_reads_them() {
     assert_eq!(lines, expected.map(|(number, text, told)| (number, text.to_owned(), told)));
 }
 
-fn root() -> PathBuf {
+/// The READMEs and all pages of the manual.
+pub fn pages() -> Vec<PathBuf> {
+    let mut pages: Vec<PathBuf> = READMES.iter().map(|page| root().join(page)).collect();
+    let manual = fs::read_dir(root().join(PAGES)).unwrap().map(|entry| entry.unwrap().path());
+    pages.extend(manual.filter(|path| path.extension().is_some_and(|end| end == "md")));
+    pages
+}
+
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
 /// A command line of a page.
-struct Line {
+pub struct Line {
     number: usize,
-    text: String,
+    pub text: String,
     /// In the middle of a sentence: it may lack arguments.
-    told: bool,
+    pub told: bool,
 }
 
 /// The lines of blocks for a shell, those behind a prompt or of a program of ours in blocks of text, and what sentences
 /// have of them between backquotes.
-fn lines(page: &str) -> Vec<Line> {
+pub fn lines(page: &str) -> Vec<Line> {
     let mut found = Vec::new();
     let mut block: Option<&str> = None;
     let mut lines = page.lines().map(str::trim).zip(1..);
@@ -190,7 +195,7 @@ fn lines(page: &str) -> Vec<Line> {
 }
 
 /// The words of each command of a line: without assignments before it, redirections and comments.
-fn commands(line: &str) -> Vec<Vec<String>> {
+pub fn commands(line: &str) -> Vec<Vec<String>> {
     let mut commands = vec![Vec::new()];
     let mut rest = line;
     let mut into_file = false;

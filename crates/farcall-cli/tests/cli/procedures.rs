@@ -15,7 +15,7 @@ use farcall::prelude::*;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::fixture::{command, folder};
+use crate::fixture::{folder, shell};
 
 const PAGE: &str = include_str!("../../../farcall/src/manual/procedures.md");
 const DAY: u64 = 24 * 3600;
@@ -125,18 +125,8 @@ impl Rehearsal {
         };
         assert!(commands.contains(with), "the next block of the page is another one:\n{commands}");
         let path = std::env::var("PATH").unwrap();
-        let mut shell = Command::new("sh");
-        shell.args(["-eu", "-c", &commands]);
-        // As the command is run elsewhere: without the settings of whoever runs the tests.
-        let clean = command(&self.home);
-        for (name, value) in clean.get_envs() {
-            match value {
-                Some(value) => shell.env(name, value),
-                None => shell.env_remove(name),
-            };
-        }
+        let mut shell = shell(&self.home, &commands);
         let output = shell
-            .current_dir(&self.home)
             .env("PATH", format!("{}:{path}", self.home.join("bin").display()))
             .env(PARENT, std::process::id().to_string())
             .env("RUST_LOG", "farcall=info")
