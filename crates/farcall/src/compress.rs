@@ -21,7 +21,7 @@ pub enum Compress {
     /// Payloads travel as they are.
     #[default]
     Off,
-    /// Fast: worth it where the network is slower than about 500 MB/s per connection.
+    /// Fast: worth it where the network is the limit, and not the processor.
     Lz4,
     /// Smaller and slower, at a level from [`Compress::LEVEL_MIN`] to [`Compress::LEVEL_MAX`].
     Zstd(i32),

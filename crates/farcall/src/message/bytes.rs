@@ -1,7 +1,7 @@
 //! `Vec<u8>` written and read as one block, for `#[serde(with = "farcall::message::bytes")]`.
 //!
 //! serde writes a `Vec<u8>` byte by byte. This module gives the same bytes on the wire, a length and then the
-//! content, about fifty times faster. [`#[farcall::message]`](macro@crate::message) puts it on every field whose
+//! content, in one piece. [`#[farcall::message]`](macro@crate::message) puts it on every field whose
 //! type is written `Vec<u8>`; `Option<Vec<u8>>`, `Vec<Vec<u8>>` and the like are left to serde.
 
 use std::fmt;
