@@ -331,8 +331,10 @@ impl Requests {
             } else if self.port.is_cancelled(item.id) {
                 self.refuse(&mut item, &Rejected::Cancelled.into());
                 self.backlog.tally().trouble(Trouble::Cancelled);
-            } else if !self.port.is_closed() {
-                // A closed port: the caller was told that its connection is lost, so it is not started.
+            } else if self.port.is_closed() {
+                // The caller was told that its connection is lost, so it is not started.
+                item.served.ended("link_lost");
+            } else {
                 return Some((item, now));
             }
         }

@@ -217,6 +217,54 @@ async fn what_became_of_a_request_stands_on_both_sides() {
     assert_eq!(the("call", "given up").await.field("outcome"), "given_up");
 }
 
+/// Blocks its thread until it is let go.
+#[farcall::message]
+struct Stay;
+
+#[derive(RemoteActor)]
+#[remote(Stay)]
+struct Stays(std::sync::mpsc::Receiver<()>);
+
+impl Actor for Stays {
+    type Context = Context<Self>;
+}
+
+impl Handler<Stay> for Stays {
+    type Result = ();
+
+    fn handle(&mut self, _: Stay, _: &mut Context<Self>) {
+        // It is let go by a word, or by the end of the test.
+        let _ = self.0.recv();
+    }
+}
+
+#[actix::test]
+async fn a_request_that_is_not_started_because_its_connection_is_lost_is_not_called_well() {
+    let (alpha, beta, to_beta) = traced_pair("free").await;
+    let own_thread = Arbiter::new();
+    let (let_go, gate) = std::sync::mpsc::channel();
+    let blocked = Stays::start_in_arbiter(&own_thread.handle(), |_| Stays(gate));
+    beta.register("blocked", blocked).unwrap().keep();
+    let (first, second) = (alpha.clone(), alpha.clone());
+    let (to_first, to_second) = (to_beta.clone(), to_beta.clone());
+    let first = actix::spawn(async move { first.call(&to_first, "blocked", Stay).await });
+    eventually("the first one runs", || {
+        seen("request", "blocked").first().is_some_and(|it| handle_of(it).is_some())
+    })
+    .await;
+    let second = actix::spawn(async move { second.call(&to_second, "blocked", Stay).await });
+    eventually("the second one waits", || seen("request", "blocked").len() == 2).await;
+    alpha.kill_clients(beta.name());
+    let (first, second) = (first.await.unwrap().unwrap_err(), second.await.unwrap().unwrap_err());
+    assert_eq!((first.reason(), second.reason()), ("link_lost", "link_lost"));
+    let_go.send(()).unwrap();
+    eventually("both end", || seen("request", "blocked").iter().all(|request| request.closed)).await;
+    let requests = seen("request", "blocked");
+    let outcomes: Vec<_> =
+        requests.iter().map(|request| (request.field("outcome"), handle_of(request).is_some())).collect();
+    assert_eq!(outcomes, [("ok", true), ("link_lost", false)]);
+}
+
 #[actix::test]
 async fn whoever_does_not_trace_is_called_and_calls_as_before() {
     watch();
