@@ -7,6 +7,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use support::{Pair, fuzz_entries, route, server};
@@ -153,34 +154,42 @@ const SCRIPTS: &[(&str, &str, &[u8])] = &[
     ("fragments", "too-many", &[0, 0, 4, 9, 9, 8, 4, 9, 9, 16, 4, 9, 9, 24, 4, 9, 9, 32, 4, 9, 9]),
 ];
 
-/// Writes the corpus anew after the wire has changed: `cargo test --test corpus -- --ignored`.
-#[test]
-#[ignore = "writes into the source tree"]
-fn write_the_corpus() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-    let write = |target: &str, name: &str, bytes: &[u8]| {
-        std::fs::create_dir_all(root.join(target)).unwrap();
-        std::fs::write(root.join(target).join(name), bytes).unwrap();
-    };
-    for (target, name, bytes) in SCRIPTS {
-        write(target, name, bytes);
-    }
-    for (name, script) in talks() {
+/// What the scripts and the conversations are as inputs: the fuzz target, the name, and the bytes.
+fn scripted() -> BTreeMap<(&'static str, String), Vec<u8>> {
+    let scripts = SCRIPTS.iter().map(|(target, name, bytes)| ((*target, (*name).to_owned()), bytes.to_vec()));
+    let mut inputs: BTreeMap<_, _> = scripts.collect();
+    for (name, talk) in talks() {
         let mut pair = Pair::new(fuzz_entries::tight());
-        script(&mut pair);
+        talk(&mut pair);
         pair.run();
         let split = [37];
-        write("link_acceptor", name, &[&split, &pair.up.wire[..]].concat());
-        write("link_client", name, &[&split, &pair.down.wire[..]].concat());
-        for wire in [&pair.up.wire, &pair.down.wire] {
+        for (target, wire) in [("link_acceptor", &pair.up.wire), ("link_client", &pair.down.wire)] {
+            inputs.insert((target, name.to_owned()), [&split, &wire[..]].concat());
             let mut rest = &wire[..];
             while let Some((len, behind)) = rest.split_first_chunk::<4>() {
                 let (frame, behind) = behind.split_at(u32::from_le_bytes(*len) as usize);
                 if frame.len() < 200 {
-                    write("frame", &format!("kind-{:02}", frame[0]), frame);
+                    inputs.insert(("frame", format!("kind-{:02}", frame[0])), frame.to_vec());
                 }
                 rest = behind;
             }
         }
+    }
+    inputs
+}
+
+/// With `CORPUS=write` it writes them: after the wire has changed.
+#[test]
+fn the_corpus_has_what_is_said_today() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    for ((target, name), bytes) in scripted() {
+        let file = root.join(target).join(name);
+        if std::env::var("CORPUS").is_ok_and(|what| what == "write") {
+            std::fs::create_dir_all(root.join(target)).unwrap();
+            std::fs::write(&file, &bytes).unwrap();
+        }
+        let there = std::fs::read(&file).unwrap_or_default();
+        let how = "CORPUS=write cargo test -p farcall-proto --test corpus";
+        assert_eq!(there, bytes, "{} is of another wire; {how}", file.display());
     }
 }
