@@ -13,6 +13,7 @@ use farcall_proto::link::frame::{Definition, NO_DEADLINE};
 use farcall_proto::link::liveness::IoState;
 use farcall_proto::link::outbox::Body;
 use farcall_proto::link::{Inbound, Loan, LossCause, Outgoing, Payload, Request, RequestKind, Slice};
+use farcall_proto::peer::NodeName;
 
 use crate::backlog::{Admission, Coming};
 use crate::batch::{Item, ItemPayload, Requests, Want};
@@ -21,7 +22,7 @@ use crate::logging::Foreign;
 use crate::port::AnswerPort;
 use crate::registry::Resolved;
 use crate::tally::Trouble;
-use crate::trace::Served;
+use crate::trace::{Served, Tracer};
 use crate::transport::{Fresh, Progress, Side};
 use handlers::Handlers;
 
@@ -208,7 +209,7 @@ impl Dispatch {
                 return Ok(());
             }
         }
-        let served = self.served(&mut request);
+        let served = served(&self.context.tracer, &self.routes, self.port.peer(), &mut request);
         let want = match request.kind {
             RequestKind::Call => Want::Value,
             RequestKind::Open { window } => Want::Items { window },
@@ -220,7 +221,6 @@ impl Dispatch {
             Payload::Chunk { start, end } => ItemPayload::Chunk { start: start as usize, end: end as usize },
             Payload::Whole(bytes) => ItemPayload::Whole(bytes),
         };
-        let Some(handler) = self.handlers.get_mut(target.handler) else { return Ok(()) };
         if handler.items.is_empty() {
             self.touched.push(target.handler);
         }
@@ -243,15 +243,6 @@ impl Dispatch {
         Ok(())
     }
 
-    /// The span of a request that came in.
-    fn served(&self, request: &mut Request) -> Served {
-        let index = request.route as usize;
-        self.context.tracer.serves(request, || {
-            let Definition { actor, message, .. } = &*self.routes.get(index)?.definition;
-            Some((self.port.peer(), actor, message))
-        })
-    }
-
     /// Refuses a request for this actor because `what` is full.
     fn busy(&mut self, request: &mut Request, handler: usize, what: &str) {
         if let Some(handler) = self.handlers.get_mut(handler) {
@@ -261,7 +252,7 @@ impl Dispatch {
     }
 
     fn refuse(&mut self, request: &mut Request, rejected: Rejected) {
-        self.served(request).ended(rejected.reason());
+        served(&self.context.tracer, &self.routes, self.port.peer(), request).ended(rejected.reason());
         let metrics = &self.context.metrics;
         metrics.refused.up();
         if let Some(route) = self.routes.get(request.route as usize) {
@@ -322,6 +313,15 @@ impl Dispatch {
             registration.recipient.do_send(batch.into());
         }
     }
+}
+
+/// The span of a request that came in.
+fn served(tracer: &Tracer, routes: &[Route], peer: &NodeName, request: &mut Request) -> Served {
+    let index = request.route as usize;
+    tracer.serves(request, || {
+        let Definition { actor, message, .. } = &*routes.get(index)?.definition;
+        Some((peer, actor, message))
+    })
 }
 
 /// A batch that needs little of a large chunk gets its own copy, so that one waiting item does not hold it all.
