@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use farcall_proto::failure::NotSent;
+use farcall_proto::failure::{NotSent, Rejected};
 use farcall_proto::peer::Target;
 
 use super::Node;
@@ -20,6 +20,7 @@ use crate::inspect::{
     NodeState, NodeView, Order, OrderRefused, Publisher, Times, TroubleView,
 };
 use crate::log_switch::LogSwitch;
+use crate::message::RemoteMessage;
 use crate::metrics::MetricKind;
 use crate::registry::{RESERVED, Registration};
 
@@ -85,10 +86,7 @@ impl Node {
     /// Dropping it gives up the question.
     pub async fn inspect_node_after(&self, target: &Target, event: u64) -> Result<NodeView, CallError> {
         let answer = self.call(target, RESERVED, Inspect { after: event }).await?;
-        answer.ok_or_else(|| {
-            let failure = farcall_proto::failure::Rejected::Unauthorized;
-            CallError::new(failure, target, RESERVED, "farcall.Inspect")
-        })
+        answer.ok_or_else(|| may_not_look::<Inspect>(target))
     }
 
     /// Has a node do something, if its `access.operate` lists this one; this node itself always may.
@@ -226,6 +224,11 @@ impl Node {
             }
         }
     }
+}
+
+/// `access.inspect` of the peer does not list this node.
+pub(super) fn may_not_look<M: RemoteMessage>(target: &Target) -> CallError {
+    CallError::new(Rejected::Unauthorized, target, RESERVED, M::INFO.name)
 }
 
 /// What is told of each list, and what is not.

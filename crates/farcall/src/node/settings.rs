@@ -3,6 +3,7 @@
 use farcall_proto::peer::Target;
 
 use super::Node;
+use super::look::may_not_look;
 use super::own::Configuration;
 use crate::access::AccessList;
 use crate::config::{Config, Written, keys};
@@ -40,10 +41,7 @@ impl Node {
     /// Dropping it gives up the question.
     pub async fn inspect_node_config(&self, target: &Target) -> Result<ConfigView, CallError> {
         let answer = self.call(target, RESERVED, Configuration).await?;
-        answer.ok_or_else(|| {
-            let failure = farcall_proto::failure::Rejected::Unauthorized;
-            CallError::new(failure, target, RESERVED, "farcall.Configuration")
-        })
+        answer.ok_or_else(|| may_not_look::<Configuration>(target))
     }
 }
 
