@@ -187,7 +187,8 @@ impl Failure {
 }
 
 impl NotSent {
-    fn reason(&self) -> &'static str {
+    /// As [`Failure::reason`].
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::NoAddress(_) => "no_address",
             Self::ConnectFailed(_) => "connect_failed",

@@ -55,10 +55,7 @@ pub(super) fn send(
     let Site { target, actor, message } = site;
     let mut asked = caller.context.tracer.casts(target.node(), actor.name, message.name);
     let queued = queue(caller, site, payload, asked.context());
-    match &queued {
-        Ok(_) => asked.ended(Ok(())),
-        Err(failure) => asked.ended(Err(&failure.clone().into())),
-    }
+    asked.ended(queued.as_ref().map(|_| ()).map_err(NotSent::reason));
     queued
 }
 

@@ -158,9 +158,8 @@ impl Exchange {
 
     /// It ends before it was sent.
     fn refused(&mut self, failure: NotSent) -> Result<(), Failure> {
-        let failure = failure.into();
-        self.asked.ended(Err(&failure));
-        Err(failure)
+        self.asked.ended(Err(failure.reason()));
+        Err(failure.into())
     }
 
     fn submit(
@@ -235,7 +234,7 @@ impl Exchange {
                         return Poll::Pending;
                     }
                     self.state = State::Done;
-                    self.asked.ended(arrival.answer().map(|_| ()));
+                    self.asked.ended(arrival.answer().map(|_| ()).map_err(Failure::reason));
                     return Poll::Ready(());
                 }
                 State::Done => {
@@ -244,7 +243,7 @@ impl Exchange {
                 }
                 State::Room { .. } => {
                     if let Poll::Ready(failure) = self.poll_room(caller, site, cx) {
-                        let _ = self.refused(failure.clone());
+                        self.asked.ended(Err(failure.reason()));
                         arrival.fail(failure);
                         return Poll::Ready(());
                     }

@@ -129,7 +129,7 @@ impl Source {
             NextItem::Opened | NextItem::Item { .. } => Poll::Ready(Ok(())),
             NextItem::End(outcome) => {
                 self.ticket = None;
-                self.asked.ended(result_of(&outcome));
+                self.asked.ended(result_of(&outcome).map_err(Failure::reason));
                 Poll::Ready(match outcome {
                     Outcome::Answered { .. } => Ok(()),
                     Outcome::Failure(failure) => Err(self.error(failure)),
@@ -160,7 +160,7 @@ impl Source {
                 }
                 NextItem::End(outcome) => {
                     self.ticket = None;
-                    self.asked.ended(result_of(&outcome));
+                    self.asked.ended(result_of(&outcome).map_err(Failure::reason));
                     match outcome {
                         Outcome::Answered { .. } => None,
                         Outcome::Failure(failure) => Some(Err(self.error(failure))),

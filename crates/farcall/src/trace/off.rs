@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use farcall_proto::failure::Failure;
 use farcall_proto::link::{Request, SubmitKind};
 use farcall_proto::peer::NodeName;
 use farcall_proto::trace::TraceContext;
@@ -46,7 +45,7 @@ impl Asked {
         None
     }
 
-    pub(crate) fn ended(&mut self, _: Result<(), &Failure>) {}
+    pub(crate) fn ended(&mut self, _: Result<(), &'static str>) {}
 }
 
 impl Served {

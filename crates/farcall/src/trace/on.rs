@@ -6,7 +6,6 @@ use std::time::Instant;
 use ::tracing::field::Empty;
 use ::tracing::instrument::Instrumented;
 use ::tracing::{Instrument, Span, info_span};
-use farcall_proto::failure::Failure;
 use farcall_proto::link::frame::NO_DEADLINE;
 use farcall_proto::link::{Request, RequestKind, SubmitKind};
 use farcall_proto::peer::NodeName;
@@ -171,10 +170,10 @@ impl Asked {
     }
 
     /// It has its outcome.
-    pub(crate) fn ended(&mut self, outcome: Result<(), &Failure>) {
+    pub(crate) fn ended(&mut self, outcome: Result<(), &'static str>) {
         if let Some(mut sending) = self.0.take() {
             sending.ended = true;
-            end(&sending.span, outcome.err().map_or(OK, Failure::reason));
+            end(&sending.span, outcome.err().unwrap_or(OK));
         }
     }
 }
