@@ -71,12 +71,8 @@ impl From<&KeyDoc> for Known {
 
 /// Lists what can be set, by the version of this command.
 pub(crate) fn all(asked: &Settings, output: &mut Output) -> Result<(), Report> {
-    let is_asked = |known: &Known| {
-        asked.key().is_none_or(|key| {
-            known.key.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        })
-    };
-    let known: Vec<Known> = keys().iter().map(Known::from).filter(is_asked).collect();
+    let is_asked = |known: &&KeyDoc| asked.key().is_none_or(|key| known.is_of(key));
+    let known: Vec<Known> = keys().iter().filter(is_asked).map(Known::from).collect();
     if let (true, Some(key)) = (known.is_empty(), asked.key()) {
         return Err(no_key(key));
     }

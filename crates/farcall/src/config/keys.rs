@@ -23,6 +23,16 @@ impl KeyDoc {
     pub fn variable(&self) -> String {
         format!("FARCALL_{}", self.key.replace('.', "_").to_uppercase())
     }
+
+    /// Whether this is meant: a whole key, `tcp.port`, or a table, `tcp`.
+    pub fn is_of(&self, asked: &str) -> bool {
+        is_of(self.key, asked)
+    }
+}
+
+/// Whether a key is the one that is asked for, or stands in the table that is.
+pub(crate) fn is_of(key: &str, asked: &str) -> bool {
+    key.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// How the value of a key is written.

@@ -34,6 +34,7 @@ use serde::Deserialize;
 use toml::Table;
 
 pub use self::error::{ConfigError, Origin};
+pub(crate) use self::keys::is_of;
 pub use self::keys::{KeyDoc, Unit, keys};
 pub use self::mapper::{MapperConfig, MapperUse, PortRange};
 pub use self::services::ServicesConfig;

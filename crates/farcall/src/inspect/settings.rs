@@ -1,5 +1,7 @@
 //! The configuration that a node runs with.
 
+use crate::config::is_of;
+
 /// What a node was set to, key by key.
 ///
 /// It is what the configuration says, with what the program set in code and with the access list that holds now. What a
@@ -38,8 +40,8 @@ impl SettingView {
     pub const VALUE_BYTES_MAX: usize = 4096;
 
     /// Whether this is meant: a whole key, `tcp.port`, or a table, `tcp`.
-    pub fn is_of(&self, key: &str) -> bool {
-        self.key.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    pub fn is_of(&self, asked: &str) -> bool {
+        is_of(&self.key, asked)
     }
 }
 
