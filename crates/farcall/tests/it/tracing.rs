@@ -257,6 +257,7 @@ async fn a_request_that_is_not_started_because_its_connection_is_lost_is_not_cal
     alpha.kill_clients(beta.name());
     let (first, second) = (first.await.unwrap().unwrap_err(), second.await.unwrap().unwrap_err());
     assert_eq!((first.reason(), second.reason()), ("link_lost", "link_lost"));
+    eventually("its node knows of the loss", || beta.inbound().is_empty()).await;
     let_go.send(()).unwrap();
     eventually("both end", || seen("request", "blocked").iter().all(|request| request.closed)).await;
     let requests = seen("request", "blocked");
